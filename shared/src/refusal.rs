@@ -1,0 +1,123 @@
+//! Why a command or request was not accepted: data, not an error.
+//!
+//! Every refusal is a whole sentence for the operator, with what was found and what is needed.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Millis;
+use crate::epoch::{Epoch, Term};
+use crate::id::{CommandId, NodeName, SiteName};
+
+/// Why an agent's gate did not admit a command.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The command is for another agent.
+    OtherTarget {
+        /// Who it is for.
+        site: SiteName,
+        /// Who it is for.
+        node: NodeName,
+    },
+    /// The command's epoch is older than one this agent has already obeyed.
+    OldEpoch {
+        /// The command's epoch.
+        found: Epoch,
+        /// The highest epoch this agent has obeyed.
+        highest: Epoch,
+    },
+    /// The command comes from a leader that another has followed.
+    OldTerm {
+        /// The command's term.
+        found: Term,
+        /// The highest term this agent has obeyed in this epoch.
+        highest: Term,
+    },
+    /// The command came too late.
+    PastDeadline {
+        /// Age of the heartbeat that the command answers to.
+        age_ms: Millis,
+        /// How long it was valid.
+        valid_for_ms: Millis,
+    },
+    /// The command answers to a heartbeat that this process did not send.
+    OtherProcess,
+    /// The command is another than the one this identity had before.
+    OtherContent {
+        /// The command's identity.
+        command: CommandId,
+    },
+    /// The content does not match the digest that the command carries.
+    WrongDigest,
+    /// The command changes something and carries no approval.
+    NoApproval,
+    /// The approval is for another plan than the command belongs to.
+    OtherApproval,
+    /// The step needs the right to be live and the command carries no grant for this site and epoch.
+    NoGrant,
+    /// The grant is no longer the one in the store, or the store could not confirm it by a write.
+    GrantNotConfirmed {
+        /// What the store said.
+        reason: String,
+    },
+    /// An earlier step of the same run is still running here.
+    Busy {
+        /// The command that runs.
+        running: CommandId,
+    },
+    /// The agent has no module for the step.
+    NoModule {
+        /// The module that is missing in the agent's file.
+        module: String,
+    },
+    /// The database is not in the role that the step needs.
+    WrongRole {
+        /// What the agent found.
+        found: String,
+        /// What the step needs.
+        needed: String,
+    },
+    /// The agent cannot write its ledger, so it may not act.
+    LedgerUnwritable {
+        /// What the disk said.
+        reason: String,
+    },
+    /// A refusal that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherTarget { site, node } => write!(f, "the command is for {site}/{node}, not for this agent"),
+            Self::OldEpoch { found, highest } => {
+                write!(f, "the command's epoch {found} is older than epoch {highest}, which this agent has obeyed")
+            }
+            Self::OldTerm { found, highest } => {
+                write!(f, "the command comes from leader term {found}, this agent has obeyed term {highest}")
+            }
+            Self::PastDeadline { age_ms, valid_for_ms } => write!(
+                f,
+                "the command came too late: it answers to a heartbeat sent {} ago and was valid for {}",
+                age_ms.human(),
+                valid_for_ms.human()
+            ),
+            Self::OtherProcess => f.write_str("the command answers to a heartbeat of an earlier process of this agent"),
+            Self::OtherContent { command } => {
+                write!(f, "command {command} was given before with another content")
+            }
+            Self::WrongDigest => f.write_str("the command's content does not match its digest"),
+            Self::NoApproval => f.write_str("the command changes something and carries no approval"),
+            Self::OtherApproval => f.write_str("the approval that the command carries is for another plan"),
+            Self::NoGrant => f.write_str("the step needs the right to be live; the command carries no grant for this site and epoch"),
+            Self::GrantNotConfirmed { reason } => write!(f, "the grant could not be confirmed by a write to the store: {reason}"),
+            Self::Busy { running } => write!(f, "command {running} is still running here"),
+            Self::NoModule { module } => write!(f, "the agent's file has no {module}"),
+            Self::WrongRole { found, needed } => write!(f, "found {found}, the step needs {needed}"),
+            Self::LedgerUnwritable { reason } => write!(f, "the ledger cannot be written: {reason}"),
+            Self::Unknown => f.write_str("a reason that this version does not know"),
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! What an agent says of itself, its host, database and cluster, once a second.
+//!
+//! Field names are short on purpose: the aim is 512 bytes for a database agent. Ages are counted by the
+//! sender at the moment of sending, on its own clock; wall times are for display only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Millis, UnixMillis};
+use crate::codec::{Kind, Message};
+use crate::epoch::Epoch;
+use crate::id::{BootId, CommandId, DatabaseName, ProcessId, SiteName};
+use crate::lsn::{LagBytes, Lsn, SystemIdentifier, Timeline};
+
+/// One heartbeat. Who sent it stands in its subject.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The sending process: changes with every start of the agent.
+    #[serde(rename = "p")]
+    pub process: ProcessId,
+    /// The boot of its host.
+    #[serde(rename = "bt")]
+    pub boot: BootId,
+    /// Counts up from 1 for a process. A drained backlog shows here, not in its time of arrival.
+    #[serde(rename = "n")]
+    pub sequence: u64,
+    /// Wall clock at sending, for display.
+    #[serde(rename = "at")]
+    pub sent_at: UnixMillis,
+    /// Milliseconds that the process has run on its own clock: with `sequence` it shows a stall.
+    #[serde(rename = "up")]
+    pub uptime_ms: Millis,
+    /// How late the agent's own loop was at worst since the last heartbeat.
+    #[serde(rename = "lag")]
+    pub loop_lag_ms: Millis,
+    /// The highest epoch in its ledger.
+    #[serde(rename = "e")]
+    pub epoch: Epoch,
+    /// Whether this agent may be counted as an observer, by its own judgement.
+    #[serde(rename = "fit")]
+    pub fitness: Fitness,
+    /// The agent's version.
+    #[serde(rename = "ver")]
+    pub version: String,
+    /// The NATS server that it is connected to, when it is not of its own site: a sign that the own one is gone.
+    #[serde(rename = "via", default, skip_serializing_if = "Option::is_none")]
+    pub foreign_server: Option<String>,
+    /// Its host, when the module is on.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostSample>,
+    /// Its database, when the module is on.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseSample>,
+    /// Its Kubernetes cluster, when the module is on.
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterSample>,
+    /// What it sees of the other sites without NATS.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub peers: Vec<PeerSample>,
+    /// The command that is running, if any.
+    #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<CommandId>,
+}
+
+impl Message for Heartbeat {
+    const KIND: Kind = Kind::Heartbeat;
+}
+
+/// Whether a process may be counted as an observer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fitness {
+    /// It may.
+    #[serde(rename = "y")]
+    Fit,
+    /// It may not, for these reasons.
+    #[serde(rename = "n")]
+    Unfit(Vec<Unfit>),
+}
+
+/// Why a process does not count itself as an observer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfit {
+    /// Its own loop was late: it may have been paused.
+    LoopLag,
+    /// It started too short a time ago to know anything.
+    JustStarted,
+    /// It does not hear its own canary: a denied or lost subscription looks like a dead site.
+    NoCanary,
+    /// It is not connected to NATS.
+    NotConnected,
+    /// It hears no other site at all: it is itself the isolated one.
+    Isolated,
+    /// Messages to it were dropped because it read too slowly.
+    SlowConsumer,
+    /// A reason that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A host's load.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSample {
+    /// Busy share of all processors, in thousandths.
+    #[serde(rename = "cpu")]
+    pub cpu_permille: u16,
+    /// Available memory in MiB.
+    #[serde(rename = "mem")]
+    pub memory_available_mib: u32,
+    /// Installed memory in MiB.
+    #[serde(rename = "tot")]
+    pub memory_total_mib: u32,
+    /// One-minute load average, in hundredths.
+    #[serde(rename = "ld")]
+    pub load_centi: u32,
+    /// Free space of the fullest watched filesystem, in MiB, if one is watched.
+    #[serde(rename = "dsk", default, skip_serializing_if = "Option::is_none")]
+    pub disk_free_mib: Option<u32>,
+}
+
+/// What an agent knows of its database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatabaseSample {
+    /// Which database of the stack it is a member of.
+    #[serde(rename = "db")]
+    pub database: DatabaseName,
+    /// Age of this sample at sending.
+    #[serde(rename = "age")]
+    pub age_ms: Millis,
+    /// Whether it answers.
+    #[serde(rename = "st")]
+    pub state: DatabaseState,
+    /// Its role; nothing while it does not answer.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<DatabaseRole>,
+    /// Its system identifier.
+    #[serde(rename = "id", default, skip_serializing_if = "Option::is_none")]
+    pub system_identifier: Option<SystemIdentifier>,
+    /// Its timeline: of the WAL it writes (primary) or receives (standby).
+    #[serde(rename = "tl", default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Timeline>,
+    /// WAL flushed (primary), or the greater of received and replayed (standby).
+    #[serde(rename = "rx", default, skip_serializing_if = "Option::is_none")]
+    pub received_lsn: Option<Lsn>,
+    /// WAL replayed (standby).
+    #[serde(rename = "rp", default, skip_serializing_if = "Option::is_none")]
+    pub replayed_lsn: Option<Lsn>,
+    /// The standby's WAL receiver, if it has one.
+    #[serde(rename = "wr", default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<ReceiverSample>,
+    /// The standbys that a primary sends to.
+    #[serde(rename = "snd", default, skip_serializing_if = "Vec::is_empty")]
+    pub senders: Vec<SenderSample>,
+    /// Bytes by which replay is behind what the sender last told, when that can be known.
+    #[serde(rename = "lb", default, skip_serializing_if = "Option::is_none")]
+    pub lag_bytes: Option<LagBytes>,
+    /// Age of the newest replayed commit, when the primary's beat makes that meaningful.
+    #[serde(rename = "ls", default, skip_serializing_if = "Option::is_none")]
+    pub lag_ms: Option<Millis>,
+    /// What speaks against promoting this standby.
+    #[serde(rename = "no", default, skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<PromotionObstacle>,
+}
+
+/// What speaks against promoting a standby, as its own agent sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PromotionObstacle {
+    /// Replay is paused.
+    ReplayPaused,
+    /// A recovery target is set: promotion would discard received WAL beyond it.
+    RecoveryTarget,
+    /// A setting is lower than the primary's: promotion would shut the server down.
+    SettingsTooLow,
+    /// It has never streamed since its start: it may be as old as its base backup.
+    NeverStreamed,
+    /// The agent's role lacks a privilege that promotion needs.
+    Privilege,
+    /// An obstacle that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// Whether a database answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseState {
+    /// It answers.
+    Up,
+    /// It is alive and does not serve: starting, shutting down, or out of connections.
+    NotServing,
+    /// It answers and refuses the agent: a grant or a password is missing.
+    Denied,
+    /// It accepts connections and does not answer in time.
+    Hung,
+    /// Nothing listens.
+    Down,
+    /// The agent does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A database's role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DatabaseRole {
+    /// Not in recovery: it writes.
+    Primary,
+    /// In recovery.
+    Standby,
+    /// A role that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A standby's WAL receiver (`pg_stat_wal_receiver`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiverSample {
+    /// Its status.
+    #[serde(rename = "st")]
+    pub status: ReceiverStatus,
+    /// Age of its last message from the sender, at sending.
+    #[serde(rename = "age", default, skip_serializing_if = "Option::is_none")]
+    pub message_age_ms: Option<Millis>,
+    /// Who it receives from, `host:port`.
+    #[serde(rename = "from", default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<String>,
+}
+
+/// What a WAL receiver does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiverStatus {
+    /// It receives.
+    Streaming,
+    /// It exists and does not receive.
+    Waiting,
+    /// The agent lacks the privilege to see it.
+    Hidden,
+    /// A status that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// A standby as its primary sees it (`pg_stat_replication`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SenderSample {
+    /// The standby's application name.
+    #[serde(rename = "a")]
+    pub application: String,
+    /// True while it streams.
+    #[serde(rename = "s")]
+    pub streaming: bool,
+    /// What the standby has flushed.
+    #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
+    pub flushed_lsn: Option<Lsn>,
+}
+
+/// What an agent knows of its site's Kubernetes cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSample {
+    /// Whether its API answers.
+    #[serde(rename = "up")]
+    pub reachable: bool,
+    /// Age of this sample at sending.
+    #[serde(rename = "age")]
+    pub age_ms: Millis,
+    /// The workloads that the agent's file watches.
+    #[serde(rename = "w", default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<WorkloadSample>,
+}
+
+/// One workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkloadSample {
+    /// `namespace/object`.
+    #[serde(rename = "o")]
+    pub object: String,
+    /// Wanted replicas; nothing when the object is missing.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<u32>,
+    /// Ready replicas.
+    #[serde(rename = "r", default)]
+    pub ready: u32,
+}
+
+/// What an agent sees of another site without NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerSample {
+    /// The site looked at.
+    #[serde(rename = "t")]
+    pub site: SiteName,
+    /// How it was looked at.
+    #[serde(rename = "ch")]
+    pub channel: PeerChannel,
+    /// What the newest look gave.
+    #[serde(rename = "o")]
+    pub outcome: PeerOutcome,
+    /// Age of the newest answer, at sending; nothing when there never was one.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub answered_ms: Option<Millis>,
+}
+
+/// By what an agent looks at another site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PeerChannel {
+    /// The database port: it must answer an `SSLRequest`; an accepted connection alone proves nothing.
+    #[serde(rename = "pg")]
+    Postgres,
+    /// The ingress: any HTTP status is an answer.
+    #[serde(rename = "http")]
+    Http,
+    /// The other site's agent.
+    #[serde(rename = "ag")]
+    Agent,
+    /// A channel that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What one look at another site gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PeerOutcome {
+    /// It answered.
+    #[serde(rename = "ok")]
+    Answered,
+    /// Its host said that nothing listens.
+    #[serde(rename = "rf")]
+    Refused,
+    /// Nothing came back in time.
+    #[serde(rename = "to")]
+    Silent,
+    /// The network said that there is no way.
+    #[serde(rename = "un")]
+    Unreachable,
+    /// Not looked at yet.
+    #[serde(other)]
+    Unknown,
+}
