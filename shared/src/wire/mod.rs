@@ -6,7 +6,9 @@
 
 pub mod v1;
 
-pub use self::v1::action::{Action, CheckExpectation, PlanDigest, ProbeRequest, SlotName};
+pub use self::v1::action::{
+    Action, CheckExpectation, PlanDigest, ProbeRequest, ScaleTarget, SlotName,
+};
 pub use self::v1::command::{Anchor, ApprovalProof, Command, Grant};
 pub use self::v1::event::{AuditEvent, EVENT_SCHEMA, Severity};
 pub use self::v1::heartbeat::{

@@ -59,16 +59,10 @@ pub enum Action {
         /// Its slot on the new primary.
         slot: SlotName,
     },
-    /// Scales one workload and waits until it is as `kubectl rollout status` judges it.
+    /// Scales the workloads of one wave together and waits until each is as `kubectl rollout status` judges it.
     Scale {
-        /// Its kind.
-        kind: WorkloadKind,
-        /// Its namespace.
-        namespace: String,
-        /// Its object name.
-        object: String,
-        /// Wanted replicas; 0 means stopped: no pod left, terminating ones included.
-        replicas: u32,
+        /// The workloads, at least one.
+        targets: Vec<ScaleTarget>,
     },
     /// Runs a program that the agent's own file names.
     Hook {
@@ -86,6 +80,19 @@ pub enum Action {
     },
 }
 
+/// One workload and its wanted replicas.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScaleTarget {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its object name.
+    pub object: String,
+    /// Wanted replicas; 0 means stopped: no pod left, terminating ones included.
+    pub replicas: u32,
+}
+
 /// A precondition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CheckExpectation {
@@ -101,14 +108,10 @@ pub enum CheckExpectation {
         /// It must have at least this position.
         min_lsn: Lsn,
     },
-    /// The workload exists and its cluster's API answers.
-    WorkloadPresent {
-        /// Its kind.
-        kind: WorkloadKind,
-        /// Its namespace.
-        namespace: String,
-        /// Its object name.
-        object: String,
+    /// The workloads exist and their cluster's API answers.
+    WorkloadsPresent {
+        /// The workloads, with the replicas that the plan will ask for.
+        targets: Vec<ScaleTarget>,
     },
 }
 
@@ -155,10 +158,10 @@ impl Action {
     }
 
     /// True when the step needs the right to be live for its site: it would make a second site live otherwise.
-    pub const fn needs_grant(&self) -> bool {
+    pub fn needs_grant(&self) -> bool {
         match self {
             Self::Promote { .. } => true,
-            Self::Scale { replicas, .. } => *replicas > 0,
+            Self::Scale { targets } => targets.iter().any(|target| target.replicas > 0),
             Self::Check { .. }
             | Self::Fence { .. }
             | Self::Follow { .. }
