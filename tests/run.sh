@@ -94,7 +94,7 @@ stage_tree() {
 # advisory, must not turn the tree red for what is not in it.
 stage_deny() {
     cargo fetch --locked --quiet || return 1
-    "$POINTSMAN_CARGO_DENY" --offline check bans licenses sources || return 1
+    "$POINTSMAN_CARGO_DENY" --offline check --hide-inclusion-graph bans licenses sources || return 1
     if ! timeout 90 "$POINTSMAN_CARGO_DENY" check advisories >"$LOG.advisories" 2>&1; then
         printf 'warning: advisories not passed or not to be had:\n'
         tail -n 8 "$LOG.advisories"

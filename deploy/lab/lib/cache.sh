@@ -37,6 +37,8 @@ lock_cache() {
         say "another set-up is filling $CACHE; waiting for it"
         flock --timeout 3600 9 || fail "waited an hour for the other set-up on $CACHE/.setup.lock"
     fi
+    # Left by a set-up that was killed; whoever holds the lock knows that nobody uses them.
+    rm -rf "$CACHE"/.scratch.*
 }
 
 unlock_cache() {
@@ -96,7 +98,7 @@ fetch_wheel() {
         line="$line --hash=sha256:$digest"
     done
     printf '%s\n' "$line" >"$SCRATCH/wheel/requirements.txt"
-    python3 -m pip download --quiet --disable-pip-version-check --no-input --no-deps \
+    python3 -m pip download --quiet --disable-pip-version-check --no-cache-dir --no-input --no-deps \
         --only-binary :all: --require-hashes --requirement "$SCRATCH/wheel/requirements.txt" \
         --dest "$SCRATCH/wheel/packed" >&2 9>&- || return 1
     python3 -m zipfile -e "$SCRATCH"/wheel/packed/*.whl "$SCRATCH/wheel" || return 1

