@@ -1,0 +1,13 @@
+//! Lab, stand-ins and test fixtures.
+
+pub mod account;
+pub mod kubernetes;
+pub mod nats_cluster;
+pub mod nats_wire;
+pub mod port;
+pub mod postgres;
+pub mod process;
+pub mod relay;
+pub mod scratch;
+pub mod writability;
+pub mod writer;
