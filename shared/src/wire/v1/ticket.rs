@@ -31,3 +31,13 @@ pub struct Ticket {
     #[serde(default)]
     pub confirmations: u64,
 }
+
+impl Ticket {
+    /// True when both say the same of who may be live; confirmations and times may differ.
+    pub fn same_right(&self, other: &Self) -> bool {
+        self.incarnation == other.incarnation
+            && self.epoch == other.epoch
+            && self.holder == other.holder
+            && self.grant == other.grant
+    }
+}

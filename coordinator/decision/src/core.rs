@@ -1,0 +1,567 @@
+//! The core itself: its state, the entry of inputs, and the queue of outputs.
+//!
+//! Deciding stands in the modules: [`crate::proposing`] for proposals, [`crate::execution`] for runs,
+//! [`crate::requests`] for operators. This file only routes, and keeps the order Persist → Send.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+use shared::clock::{Millis, Mono};
+use shared::epoch::{Epoch, StackVersion, Term};
+use shared::id::SiteName;
+use shared::stack::Stack;
+use shared::wire::{AuditEvent, Fitness, Observation, SiteSighting, Ticket, Unfit};
+use uuid::Uuid;
+
+use crate::assessment;
+use crate::detector::Detector;
+use crate::durable::Durable;
+use crate::execution::RunClocks;
+use crate::input::{Fresh, Identity, Input, Now};
+use crate::inventory::Inventory;
+use crate::journal::{About, Scene};
+use crate::output::{Output, Persist, WakeReason};
+use crate::phase::{Phase, find};
+use crate::sighting::{ObserverVote, OwnEars};
+
+/// Outputs that may wait: far more than one input ever makes.
+const OUTBOX_MAX: usize = 4_096;
+
+/// The pure core of a coordinator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Core {
+    pub(crate) identity: Identity,
+    pub(crate) ears: OwnEars,
+    pub(crate) stack: Option<(StackVersion, Stack)>,
+    pub(crate) inventory: Inventory,
+    pub(crate) detector: Detector,
+    pub(crate) watched: Option<SiteName>,
+    pub(crate) phase: Phase,
+    pub(crate) lead: Option<Term>,
+    pub(crate) known_leader: Option<(SiteName, Term)>,
+    pub(crate) durable: Durable,
+    pub(crate) ticket: Option<Ticket>,
+    pub(crate) store_fault: Option<String>,
+    pub(crate) clocks: RunClocks,
+    pub(crate) proposal: ProposalClocks,
+    pub(crate) blocked: Vec<String>,
+    fresh: Fresh,
+    drawn: u64,
+    dirty: bool,
+    events: Vec<AuditEvent>,
+    outbox: VecDeque<Output>,
+}
+
+/// Times of the open proposal on this leader's clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub(crate) struct ProposalClocks {
+    /// When it ends.
+    pub(crate) expires: Option<Mono>,
+    /// Since when its evidence is incomplete without a sighting.
+    pub(crate) doubt_since: Option<Mono>,
+    /// An operator rejected the last one: no other until the site was sighted again.
+    pub(crate) rejected: Option<String>,
+}
+
+impl Core {
+    /// A core that knows nothing.
+    pub fn new(identity: Identity, now: Now) -> Self {
+        let ears = OwnEars {
+            site: identity.site.clone(),
+            started: now.mono,
+            fitness: Fitness::Unfit(vec![Unfit::NotConnected]),
+        };
+        Self {
+            identity,
+            ears,
+            stack: None,
+            inventory: Inventory::default(),
+            detector: Detector::new(),
+            watched: None,
+            phase: Phase::Unknown,
+            lead: None,
+            known_leader: None,
+            durable: Durable::empty(),
+            ticket: None,
+            store_fault: None,
+            clocks: RunClocks::default(),
+            proposal: ProposalClocks::default(),
+            blocked: Vec::new(),
+            fresh: Fresh(Uuid::nil()),
+            drawn: 0,
+            dirty: false,
+            events: Vec::new(),
+            outbox: VecDeque::new(),
+        }
+    }
+
+    /// Takes an input. Never fails: what does not fit is recorded or refused.
+    ///
+    /// # Panics
+    /// When the core finds itself in a state that its tables do not allow: a bug.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let looks = self.take(now, input);
+        if looks {
+            self.look(now);
+        }
+        self.flush_state();
+        self.flush_events();
+        assert!(
+            self.outbox.len() <= OUTBOX_MAX,
+            "the outbox grows without end"
+        );
+    }
+
+    /// The next thing to do, if any.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    /// When to feed a tick at the latest, and why; a tick a second is fed besides.
+    pub fn poll_timeout(&self) -> Option<(Mono, WakeReason)> {
+        let detector = self.detector_wake();
+        let run = if self.leads() { self.run_wake() } else { None };
+        let proposal = self.proposal_wake();
+        [detector, run, proposal].into_iter().flatten().min()
+    }
+
+    /// True when this coordinator leads.
+    pub const fn leads(&self) -> bool {
+        self.lead.is_some()
+    }
+
+    /// The stack that this core works with.
+    pub fn stack(&self) -> Option<(StackVersion, &Stack)> {
+        self.stack
+            .as_ref()
+            .map(|(version, stack)| (*version, stack))
+    }
+
+    /// The state: the own one of a leader, else what the store last showed.
+    pub fn durable(&self) -> Option<&Durable> {
+        Some(&self.durable)
+    }
+
+    /// The ticket, as last known.
+    pub fn ticket(&self) -> Option<&Ticket> {
+        self.ticket.as_ref()
+    }
+
+    /// What this coordinator hears, to be published once a second.
+    pub fn observation(&self, now: Now, sequence: u64) -> Observation {
+        let sites: Vec<SiteName> = match &self.stack {
+            Some((_, stack)) => stack.sites.keys().cloned().collect(),
+            None => self
+                .inventory
+                .heard_sites()
+                .map(|(site, _)| site.clone())
+                .collect(),
+        };
+        let others = sites.into_iter().filter(|site| *site != self.ears.site);
+        let sites = others
+            .map(|site| {
+                let sighting = self.inventory.heard_of(&site);
+                let age_ms = sighting.map(|s| now.mono.since(s.at));
+                let by = sighting.map(|s| (s.node.clone(), s.channel));
+                SiteSighting { site, age_ms, by }
+            })
+            .collect();
+        Observation {
+            process: self.identity.process,
+            sequence,
+            sent_at: now.wall,
+            term: self.term(),
+            leads: self.leads(),
+            stack_version: self.stack.as_ref().map(|(version, _)| *version),
+            fitness: self.own_fitness(now.mono),
+            sites,
+        }
+    }
+
+    /// Routes an input; true when the whole is to be looked at anew.
+    fn take(&mut self, now: Now, input: Input) -> bool {
+        match input {
+            Input::Tick(fresh) => {
+                self.draw_from(fresh);
+                true
+            }
+            Input::Heard {
+                site,
+                node,
+                heartbeat,
+            } => {
+                let watched = self.watched.as_ref() == Some(&site);
+                let news = self.inventory.hear(now.mono, site, node, *heartbeat);
+                if watched && news {
+                    self.clocks.newest = self.clocks.newest.max(Some(now.mono));
+                }
+                news && watched && self.waits_for_silence()
+            }
+            Input::Observed { site, observation } => {
+                site != self.ears.site
+                    && self.inventory.observe(now.mono, site, observation)
+                    && self.waits_for_silence()
+            }
+            Input::SelfFitness(fitness) => {
+                self.ears.fitness = fitness;
+                false
+            }
+            Input::StackInForce { version, stack } => {
+                self.stack = Some((version, *stack));
+                true
+            }
+            Input::Mirrored {
+                durable,
+                ticket,
+                leader,
+            } => {
+                self.mirror(durable, ticket, leader);
+                false
+            }
+            Input::Led {
+                term,
+                durable,
+                ticket,
+                fresh,
+            } => {
+                self.draw_from(fresh);
+                self.led(now, term, durable, ticket);
+                true
+            }
+            Input::LeadLost { .. } => {
+                self.lead_lost();
+                false
+            }
+            Input::Asked {
+                request,
+                actor,
+                ask,
+                fresh,
+            } => {
+                self.draw_from(fresh);
+                self.asked(now, request, &actor, ask);
+                true
+            }
+            Input::Reported { site, node, report } => {
+                self.reported(now, &site, &node, report);
+                true
+            }
+            Input::Unanswered { command, cause } => {
+                self.unanswered(now, command, cause);
+                true
+            }
+            Input::TicketWritten { ticket } => {
+                self.ticket_written(now, ticket);
+                true
+            }
+            Input::TicketConflict { found } => {
+                self.ticket_conflict(now, found);
+                true
+            }
+        }
+    }
+
+    /// Looks at everything: detector, run, proposal, phase.
+    fn look(&mut self, now: Now) {
+        let live = self.live_site();
+        if self.watched != live {
+            self.detector.reset();
+            self.watched = live;
+        }
+        let votes = self.live_votes(now.mono);
+        self.clocks.newest = votes
+            .iter()
+            .filter_map(|vote| vote.sighting.as_ref().map(|s| s.at))
+            .max();
+        self.detector.step(now.mono, &votes);
+        if self.leads() {
+            self.advance_run(now);
+            self.keep_proposal(now);
+            self.raise_if_due(now);
+        }
+        self.settle_phase(now);
+    }
+
+    fn led(&mut self, now: Now, term: Term, durable: Option<Box<Durable>>, ticket: Option<Ticket>) {
+        self.lead = Some(term);
+        self.known_leader = Some((self.ears.site.clone(), term));
+        self.durable = durable.map_or_else(Durable::empty, |durable| *durable);
+        self.durable.term = term;
+        self.ticket = ticket;
+        self.clocks = RunClocks::default();
+        self.proposal = ProposalClocks::default();
+        self.blocked.clear();
+        self.phase = Phase::Unknown;
+        self.adopt_proposal(now);
+        self.adopt_run(now);
+        let event = self.scene(now).event(
+            "lead-taken",
+            shared::wire::Severity::Info,
+            format!("the coordinator in {} leads in term {term}", self.ears.site),
+        );
+        self.record(event);
+    }
+
+    fn lead_lost(&mut self) {
+        self.lead = None;
+        self.clocks = RunClocks::default();
+        self.proposal = ProposalClocks::default();
+        self.blocked.clear();
+        self.phase = Phase::Unknown;
+        // Nothing that was not done is done any more: another leader may act already.
+        self.outbox.clear();
+        self.events.clear();
+        self.dirty = false;
+    }
+
+    fn mirror(
+        &mut self,
+        durable: Option<Box<Durable>>,
+        ticket: Option<Ticket>,
+        leader: Option<(SiteName, Term)>,
+    ) {
+        if self.leads() {
+            return;
+        }
+        if let Some(durable) = durable {
+            self.durable = *durable;
+        }
+        if ticket.is_some() {
+            self.ticket = ticket;
+        }
+        self.known_leader = leader;
+    }
+
+    /// True while every single word about the live site may change the judgement: elsewhere a look a second is
+    /// enough, and ten thousand agents must not cause ten thousand looks.
+    const fn waits_for_silence(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Confirming | Phase::Blocked | Phase::Proposed
+        )
+    }
+
+    /// The site that holds the right to be live.
+    pub(crate) fn live_site(&self) -> Option<SiteName> {
+        let of_ticket = self.ticket.as_ref().map(|ticket| ticket.holder.clone());
+        of_ticket.or_else(|| {
+            self.stack
+                .as_ref()
+                .map(|(_, stack)| stack.first_primary().clone())
+        })
+    }
+
+    /// What every other site says of the live one.
+    pub(crate) fn live_votes(&self, now: Mono) -> Vec<ObserverVote> {
+        self.view(now)
+            .map(|view| view.votes(view.live()))
+            .unwrap_or_default()
+    }
+
+    /// Everything that an assessment looks at; nothing without a stack.
+    pub(crate) fn view(&self, now: Mono) -> Option<assessment::Scene<'_>> {
+        let (version, stack) = self.stack.as_ref()?;
+        Some(assessment::Scene {
+            inventory: &self.inventory,
+            ears: &self.ears,
+            stack,
+            version: *version,
+            ticket: self.ticket.as_ref(),
+            durable: &self.durable,
+            detector: &self.detector,
+            store_fault: self.store_fault.as_deref(),
+            now,
+        })
+    }
+
+    fn own_fitness(&self, now: Mono) -> Fitness {
+        let Some((_, stack)) = &self.stack else {
+            return self.ears.fitness.clone();
+        };
+        let unfit = self.ears.unfit(&self.inventory, &stack.policy, now);
+        if unfit.is_empty() {
+            Fitness::Fit
+        } else {
+            Fitness::Unfit(unfit)
+        }
+    }
+
+    pub(crate) fn term(&self) -> Term {
+        self.lead
+            .or_else(|| self.known_leader.as_ref().map(|(_, term)| *term))
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.ticket
+            .as_ref()
+            .map(|ticket| ticket.epoch)
+            .unwrap_or_default()
+    }
+
+    /// The highest epoch that anybody is known to have seen.
+    pub(crate) fn epoch_max(&self) -> Epoch {
+        let agents = self
+            .inventory
+            .agents()
+            .map(|(_, _, agent)| agent.heartbeat.epoch)
+            .max();
+        self.epoch()
+            .max(self.durable.epoch_max)
+            .max(agents.unwrap_or_default())
+    }
+
+    /// What all events of this moment have in common.
+    pub(crate) fn scene(&self, now: Now) -> Scene {
+        let stack = self
+            .stack
+            .as_ref()
+            .map_or_else(unnamed, |(_, stack)| stack.name.clone());
+        Scene {
+            stack,
+            wall: now.wall,
+            site: self.ears.site.clone(),
+            term: self.term(),
+            epoch: self.epoch(),
+        }
+    }
+
+    /// Moves to another phase, by the table only.
+    pub(crate) fn go(&mut self, now: Now, to: Phase) {
+        let from = self.phase;
+        if from == to {
+            return;
+        }
+        let row = find(from, to);
+        assert!(
+            row.is_some(),
+            "no row leads from {} to {}",
+            from.word(),
+            to.word()
+        );
+        self.phase = to;
+        if let Some(row) = row.filter(|_| self.leads()) {
+            let summary = format!("{} -> {}: {}", from.word(), to.word(), row.why);
+            let mut event = self
+                .scene(now)
+                .event("phase", shared::wire::Severity::Info, summary);
+            event.row = Some(row.row);
+            self.record(event.with(
+                "site",
+                self.live_site().map_or_else(String::new, |s| s.to_string()),
+            ));
+        }
+    }
+
+    /// A fresh identity for a purpose.
+    pub(crate) fn draw(&mut self, purpose: &str) -> Uuid {
+        self.drawn += 1;
+        self.fresh.derive(purpose, self.drawn)
+    }
+
+    fn draw_from(&mut self, fresh: Fresh) {
+        self.fresh = fresh;
+        self.drawn = 0;
+    }
+
+    /// The state changed: it is written before anything else is said.
+    pub(crate) const fn touch(&mut self) {
+        self.dirty = true;
+    }
+
+    /// An event for the audit, said after the state that it speaks of is written.
+    pub(crate) fn record(&mut self, event: AuditEvent) {
+        self.events.push(event);
+    }
+
+    /// Queues an output; the state goes before it.
+    pub(crate) fn push(&mut self, output: Output) {
+        self.flush_state();
+        self.outbox.push_back(output);
+    }
+
+    fn flush_state(&mut self) {
+        if self.dirty && self.leads() {
+            self.durable.summary = self.durable_summary();
+            let epoch = self.epoch();
+            self.durable.epoch_max = self.durable.epoch_max.max(epoch);
+            self.outbox
+                .push_back(Output::Persist(Persist::State(Box::new(
+                    self.durable.clone(),
+                ))));
+        }
+        self.dirty = false;
+    }
+
+    fn flush_events(&mut self) {
+        let leads = self.leads();
+        for event in self.events.drain(..) {
+            if leads {
+                self.outbox.push_back(Output::Record(Box::new(event)));
+            }
+        }
+    }
+
+    fn durable_summary(&self) -> String {
+        let live = self
+            .live_site()
+            .map_or_else(|| "no site".to_owned(), |site| site.to_string());
+        let run = self
+            .durable
+            .run
+            .as_ref()
+            .map(|run| format!("run {} to {} goes on", run.id.short(), run.plan.to));
+        let open = self
+            .durable
+            .open_proposal()
+            .map(|p| format!("proposal {} waits for an operator", p.id.short()));
+        let what = run
+            .or(open)
+            .unwrap_or_else(|| "nothing is pending".to_owned());
+        format!("{live} is live in epoch {}; {what}", self.epoch())
+    }
+
+    fn detector_wake(&self) -> Option<(Mono, WakeReason)> {
+        let (_, stack) = self.stack.as_ref()?;
+        let policy = &stack.policy;
+        let confirm = self
+            .detector
+            .quiet_since
+            .map(|since| (since.after(policy.confirm_ms), WakeReason::Confirm));
+        // The tick of each second finds the rest; what decides the moment of a verdict is found to the millisecond.
+        let silence = self
+            .clocks
+            .newest
+            .map(|at| (at.after(policy.silence_ms), WakeReason::Silence));
+        let clear = self
+            .detector
+            .sighted_since
+            .map(|since| (since.after(policy.clear_ms), WakeReason::Clear));
+        let waits = [
+            confirm,
+            silence,
+            clear.filter(|_| self.phase != Phase::Watching),
+        ];
+        let after = self.clocks.looked.unwrap_or_default();
+        waits
+            .into_iter()
+            .flatten()
+            .filter(|(at, _)| *at > after)
+            .min()
+    }
+}
+
+/// The name shown before a stack was ever in force.
+fn unnamed() -> shared::id::StackName {
+    let name = shared::id::StackName::new("unnamed");
+    name.unwrap_or_else(|_| unreachable!("a constant name keeps to the alphabet"))
+}
+
+/// Age of the oldest of the votes' knowledge.
+pub(crate) fn oldest(votes: &[ObserverVote]) -> Millis {
+    votes
+        .iter()
+        .map(|vote| vote.knowledge_age)
+        .max()
+        .unwrap_or(Millis(u64::MAX))
+}

@@ -1,0 +1,312 @@
+//! What was heard, newest per sender: potentially incomplete and outdated, and it says how old it is.
+//!
+//! A drained backlog is not life. Each heartbeat carries its sender's uptime; the smallest difference between
+//! arrival and uptime ever seen is the transit of an undelayed one, so a delayed one shows its true age
+//! without comparing wall clocks. That smallest difference may grow slowly, because two clocks' rates differ.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use shared::clock::{Millis, Mono};
+use shared::id::{NodeName, SiteName};
+use shared::lsn::{Lsn, SystemIdentifier, Timeline};
+use shared::wire::{DatabaseRole, DatabaseState, Heartbeat, Observation, SightingChannel};
+
+use crate::sighting::Sighting;
+
+/// Rate by which two hosts' clocks may differ: 1000 ppm, ten times a bad crystal.
+const CLOCK_RATE_DIVISOR: u64 = 1_000;
+
+/// A wall clock that moves this much against uptime between two heartbeats has jumped.
+const CLOCK_JUMP_MS: u64 = 2_000;
+
+/// Everything heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub(crate) struct Inventory {
+    agents: BTreeMap<SiteName, BTreeMap<NodeName, AgentRecord>>,
+    coordinators: BTreeMap<SiteName, CoordinatorRecord>,
+    heard: BTreeMap<SiteName, Sighting>,
+}
+
+/// What is known of an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentRecord {
+    /// Its newest heartbeat.
+    pub(crate) heartbeat: Heartbeat,
+    /// When that was sent, on this coordinator's clock.
+    pub(crate) alive_at: Mono,
+    /// When it arrived.
+    pub(crate) heard_at: Mono,
+    /// Its newest sample as a primary.
+    pub(crate) primary: Option<PrimaryRecord>,
+    /// When its database position last moved.
+    pub(crate) moved_at: Option<Mono>,
+    /// When its wall clock last jumped.
+    pub(crate) clock_jump_at: Option<Mono>,
+    transit: Transit,
+}
+
+/// The newest sample of a database that was a primary.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PrimaryRecord {
+    /// Its flushed position.
+    pub(crate) lsn: Lsn,
+    /// Its timeline.
+    pub(crate) timeline: Option<Timeline>,
+    /// Its cluster.
+    pub(crate) system_identifier: Option<SystemIdentifier>,
+    /// When it was sampled, on this coordinator's clock.
+    pub(crate) at: Mono,
+    /// Its recent write rate, in bytes a second.
+    pub(crate) bytes_per_s: u64,
+}
+
+/// What is known of a coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CoordinatorRecord {
+    /// Its newest observation.
+    pub(crate) observation: Observation,
+    /// When it arrived.
+    pub(crate) heard_at: Mono,
+}
+
+/// Arrival less uptime of an undelayed heartbeat; `at` is when that was last known to hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Transit {
+    offset: u64,
+    at: Mono,
+}
+
+impl Inventory {
+    /// Folds a heartbeat in. Returns false for one that is not newer than what is known.
+    pub(crate) fn hear(
+        &mut self,
+        now: Mono,
+        site: SiteName,
+        node: NodeName,
+        heartbeat: Heartbeat,
+    ) -> bool {
+        let known = self.agents.entry(site.clone()).or_default().get_mut(&node);
+        let alive_at = match known {
+            Some(record) => {
+                if !record.is_news(&heartbeat) {
+                    return false;
+                }
+                record.renew(now, heartbeat);
+                record.alive_at
+            }
+            None => {
+                let record = AgentRecord::first(now, heartbeat);
+                let alive_at = record.alive_at;
+                self.agents
+                    .entry(site.clone())
+                    .or_default()
+                    .insert(node.clone(), record);
+                alive_at
+            }
+        };
+        self.sight(
+            site,
+            Sighting {
+                at: alive_at,
+                node,
+                channel: SightingChannel::Heartbeat,
+            },
+        );
+        true
+    }
+
+    /// Folds a coordinator's observation in. Returns false for one that is not newer than what is known.
+    pub(crate) fn observe(&mut self, now: Mono, site: SiteName, observation: Observation) -> bool {
+        if let Some(known) = self.coordinators.get(&site) {
+            let same = known.observation.process == observation.process;
+            if same && known.observation.sequence >= observation.sequence {
+                return false;
+            }
+        }
+        self.coordinators.insert(
+            site.clone(),
+            CoordinatorRecord {
+                observation,
+                heard_at: now,
+            },
+        );
+        if let Ok(node) = NodeName::new(format!("coordinator-{site}")) {
+            self.sight(
+                site,
+                Sighting {
+                    at: now,
+                    node,
+                    channel: SightingChannel::Coordinator,
+                },
+            );
+        }
+        true
+    }
+
+    /// The newest sighting of a site by own ears.
+    pub(crate) fn heard_of(&self, site: &SiteName) -> Option<&Sighting> {
+        self.heard.get(site)
+    }
+
+    /// The newest sighting of every site by own ears.
+    pub(crate) fn heard_sites(&self) -> impl Iterator<Item = (&SiteName, &Sighting)> {
+        self.heard.iter()
+    }
+
+    /// A site's coordinator.
+    pub(crate) fn coordinator(&self, site: &SiteName) -> Option<&CoordinatorRecord> {
+        self.coordinators.get(site)
+    }
+
+    /// All coordinators heard.
+    pub(crate) fn coordinators(&self) -> impl Iterator<Item = (&SiteName, &CoordinatorRecord)> {
+        self.coordinators.iter()
+    }
+
+    /// A site's agents.
+    pub(crate) fn agents_of(
+        &self,
+        site: &SiteName,
+    ) -> impl Iterator<Item = (&NodeName, &AgentRecord)> {
+        self.agents.get(site).into_iter().flatten()
+    }
+
+    /// All agents.
+    pub(crate) fn agents(&self) -> impl Iterator<Item = (&SiteName, &NodeName, &AgentRecord)> {
+        self.agents
+            .iter()
+            .flat_map(|(site, nodes)| nodes.iter().map(move |(node, record)| (site, node, record)))
+    }
+
+    /// One agent.
+    pub(crate) fn agent(&self, site: &SiteName, node: &NodeName) -> Option<&AgentRecord> {
+        self.agents.get(site).and_then(|nodes| nodes.get(node))
+    }
+
+    fn sight(&mut self, site: SiteName, sighting: Sighting) {
+        match self.heard.get_mut(&site) {
+            Some(known) if known.at >= sighting.at => {}
+            Some(known) => *known = sighting,
+            None => {
+                self.heard.insert(site, sighting);
+            }
+        }
+    }
+}
+
+impl AgentRecord {
+    fn first(now: Mono, heartbeat: Heartbeat) -> Self {
+        let transit = Transit {
+            offset: now.0.saturating_sub(heartbeat.uptime_ms.0),
+            at: now,
+        };
+        let mut record = Self {
+            heartbeat,
+            alive_at: now,
+            heard_at: now,
+            primary: None,
+            moved_at: None,
+            clock_jump_at: None,
+            transit,
+        };
+        record.sample_primary(now, None);
+        record
+    }
+
+    /// A heartbeat is news when its process is another one, or its sequence is higher.
+    fn is_news(&self, heartbeat: &Heartbeat) -> bool {
+        self.heartbeat.process != heartbeat.process || self.heartbeat.sequence < heartbeat.sequence
+    }
+
+    fn renew(&mut self, now: Mono, heartbeat: Heartbeat) {
+        let before = self.heartbeat.clone();
+        let offset = now.0.saturating_sub(heartbeat.uptime_ms.0);
+        if before.process == heartbeat.process {
+            let grown = self.transit.offset + now.since(self.transit.at).0 / CLOCK_RATE_DIVISOR;
+            self.transit = Transit {
+                offset: offset.min(grown),
+                at: now,
+            };
+            let uptime = heartbeat.uptime_ms.0.saturating_sub(before.uptime_ms.0);
+            let wall = heartbeat
+                .sent_at
+                .0
+                .abs_diff(before.sent_at.0.saturating_add(uptime));
+            if wall > CLOCK_JUMP_MS {
+                self.clock_jump_at = Some(now);
+            }
+        } else {
+            self.transit = Transit { offset, at: now };
+        }
+        let sent = Mono(heartbeat.uptime_ms.0.saturating_add(self.transit.offset));
+        self.alive_at = sent.min(now).max(self.alive_at);
+        self.heard_at = now;
+        self.heartbeat = heartbeat;
+        let position = |h: &Heartbeat| h.database.as_ref().and_then(|d| d.received_lsn);
+        if position(&before) != position(&self.heartbeat) {
+            self.moved_at = Some(self.alive_at);
+        }
+        self.sample_primary(self.alive_at, self.primary.clone());
+    }
+
+    fn sample_primary(&mut self, at: Mono, before: Option<PrimaryRecord>) {
+        let Some(database) = &self.heartbeat.database else {
+            return;
+        };
+        let writes =
+            database.state == DatabaseState::Up && database.role == Some(DatabaseRole::Primary);
+        let Some(lsn) = database.received_lsn.filter(|_| writes) else {
+            return;
+        };
+        let at = at.before(database.age_ms);
+        let bytes_per_s = before.map_or(0, |before| {
+            let span = at.since(before.at).0;
+            let Some(rate) = lsn
+                .ahead_of(before.lsn)
+                .0
+                .saturating_mul(1_000)
+                .checked_div(span)
+            else {
+                return before.bytes_per_s;
+            };
+            // Half old, half new: a burst shows at once and fades in a few samples.
+            before.bytes_per_s / 2 + rate / 2
+        });
+        self.primary = Some(PrimaryRecord {
+            lsn,
+            timeline: database.timeline,
+            system_identifier: database.system_identifier.clone(),
+            at,
+            bytes_per_s,
+        });
+    }
+
+    /// Age of its newest heartbeat.
+    pub(crate) fn age(&self, now: Mono) -> Millis {
+        now.since(self.alive_at)
+    }
+
+    /// Age of its database sample.
+    pub(crate) fn database_age(&self, now: Mono) -> Option<Millis> {
+        let database = self.heartbeat.database.as_ref()?;
+        Some(Millis(self.age(now).0.saturating_add(database.age_ms.0)))
+    }
+}
+
+impl CoordinatorRecord {
+    /// Its newest sighting of a site.
+    pub(crate) fn sighting_of(&self, target: &SiteName) -> Option<Sighting> {
+        let entry = self
+            .observation
+            .sites
+            .iter()
+            .find(|entry| entry.site == *target)?;
+        let (node, channel) = entry.by.clone()?;
+        Some(Sighting {
+            at: self.heard_at.before(entry.age_ms?),
+            node,
+            channel,
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! Readiness: whether a failover would work if the live site were lost now, and what it would lose.
+
+use shared::id::SiteName;
+
+use crate::assessment::Scene;
+use crate::candidate::{choose, targets};
+use crate::finding::{Finding, row_of};
+use crate::loss::bound;
+use crate::view::ReadinessView;
+
+/// Judges readiness.
+pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessView {
+    let live = scene.live();
+    let mut obstacles: Vec<String> = findings
+        .iter()
+        .filter(|f| row_of(f.code).blocks)
+        .map(|f| f.sentence.clone())
+        .collect();
+    let Some(target) = targets(scene.inventory, scene.stack, live, scene.now)
+        .into_iter()
+        .next()
+    else {
+        obstacles.push("no other site may become live".to_owned());
+        return ReadinessView {
+            protected: false,
+            target: None,
+            loss: None,
+            obstacles,
+        };
+    };
+    let choices = choose_as_if_lost(scene, &target);
+    for choice in &choices {
+        if choice.chosen.is_none() {
+            for refused in choice
+                .refused
+                .iter()
+                .filter(|refused| refused.site == target)
+            {
+                obstacles.push(format!("{}: {}", refused.node, refused.because));
+            }
+        }
+    }
+    let loss = bound(scene.inventory, scene.stack, live, &choices, scene.now);
+    ReadinessView {
+        protected: obstacles.is_empty(),
+        target: Some(target),
+        loss: Some(loss.summary),
+        obstacles,
+    }
+}
+
+/// The choice as it would be a moment after the primary is gone: a standby that still receives is no obstacle.
+fn choose_as_if_lost(
+    scene: &Scene<'_>,
+    target: &SiteName,
+) -> Vec<crate::proposal::CandidateChoice> {
+    let mut choices = choose(
+        scene.inventory,
+        scene.stack,
+        scene.live(),
+        target,
+        scene.now,
+    );
+    for choice in &mut choices {
+        let moving = choice
+            .refused
+            .iter()
+            .position(|r| r.site == *target && r.because.contains("still moves"));
+        let Some(index) = moving else {
+            continue;
+        };
+        let refused = choice.refused.remove(index);
+        let agent = scene.inventory.agent(&refused.site, &refused.node);
+        let lsn = agent
+            .and_then(|a| a.heartbeat.database.as_ref())
+            .and_then(|d| d.received_lsn);
+        choice.chosen = lsn.map(|lsn| crate::proposal::ChosenCandidate {
+            site: refused.site,
+            node: refused.node,
+            lsn,
+        });
+    }
+    choices
+}
