@@ -1,0 +1,131 @@
+//! Confirms, by a write to the store, that this site holds the right to be live.
+//!
+//! A read proves nothing: a server that a majority has deposed goes on answering for seconds. So the ticket
+//! is read, checked, and written back at exactly the revision that was read. What is read here never
+//! authorises; only the accepted write does.
+
+use bus::{Bucket, BucketError, Connection};
+use shared::clock::{Millis, Mono};
+use shared::refusal::Refusal;
+use shared::subject::{self, key};
+use shared::wire::{Grant, Ticket};
+
+use crate::clock;
+use crate::gate::Identity;
+
+/// Attempts when others write the ticket at the same time.
+const ATTEMPTS: usize = 4;
+/// A confirmation counts for so long; what it allows must have begun by then.
+const FRESH: Millis = Millis::seconds(1);
+
+/// A grant that was confirmed at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    since: Mono,
+}
+
+impl Confirmed {
+    /// Whether acting on it may still begin. Counted from before the write was sent.
+    pub(crate) fn is_fresh(self) -> bool {
+        clock::mono().since(self.since) <= FRESH
+    }
+}
+
+/// Confirms a grant.
+pub(crate) async fn confirm(
+    connection: &Connection,
+    identity: &Identity,
+    grant: Grant,
+) -> Result<Confirmed, Refusal> {
+    let bucket = Bucket::open(connection, &subject::bucket(&identity.stack)).await.map_err(|e| refusal(&e))?;
+    for _ in 0..ATTEMPTS {
+        let since = clock::mono();
+        let entry = bucket.entry(key::TICKET).await.map_err(|e| refusal(&e))?;
+        let entry = entry.ok_or_else(|| unconfirmed("the store has no ticket"))?;
+        let mut ticket: Ticket = serde_json::from_slice(&entry.value)
+            .map_err(|error| unconfirmed(&format!("the ticket cannot be read: {error}")))?;
+        check(&ticket, identity, grant)?;
+        ticket.confirmed_by = Some(identity.node.clone());
+        ticket.confirmations = ticket.confirmations.saturating_add(1);
+        let value = serde_json::to_vec(&ticket)
+            .map_err(|error| unconfirmed(&format!("the ticket cannot be written: {error}")))?;
+        match bucket.update(key::TICKET, value, entry.revision).await {
+            Ok(_) => return Ok(Confirmed { since }),
+            Err(BucketError::WrongRevision { .. }) => {}
+            Err(error) => return Err(refusal(&error)),
+        }
+    }
+    Err(unconfirmed("others changed the ticket at every attempt"))
+}
+
+fn check(ticket: &Ticket, identity: &Identity, grant: Grant) -> Result<(), Refusal> {
+    if ticket.epoch != grant.epoch {
+        let why = format!("the ticket is at epoch {}, the grant is for epoch {}", ticket.epoch, grant.epoch);
+        return Err(unconfirmed(&why));
+    }
+    if ticket.holder != identity.site {
+        return Err(unconfirmed(&format!("the ticket's holder is {}", ticket.holder)));
+    }
+    match ticket.grant {
+        None => Err(unconfirmed("the epoch is revoked and not yet granted")),
+        Some(nonce) if nonce != grant.nonce => Err(unconfirmed("the ticket holds another grant")),
+        Some(_) => Ok(()),
+    }
+}
+
+fn unconfirmed(reason: &str) -> Refusal {
+    Refusal::GrantNotConfirmed { reason: reason.to_owned() }
+}
+
+fn refusal(error: &BucketError) -> Refusal {
+    unconfirmed(&error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::UnixMillis;
+    use shared::epoch::Epoch;
+    use shared::id::{NodeName, Nonce, ProcessId, SiteName, StackName};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn ticket() -> Ticket {
+        Ticket {
+            summary: String::new(),
+            incarnation: Nonce::new(Uuid::from_u128(1)),
+            epoch: Epoch(3),
+            holder: SiteName::new("dc2").unwrap(),
+            grant: Some(Nonce::new(Uuid::from_u128(9))),
+            changed_at: UnixMillis(0),
+            confirmed_by: None,
+            confirmations: 0,
+        }
+    }
+
+    fn identity() -> Identity {
+        Identity {
+            stack: StackName::new("ess").unwrap(),
+            site: SiteName::new("dc2").unwrap(),
+            node: NodeName::new("dc2-db").unwrap(),
+            process: ProcessId::new(Uuid::from_u128(5)),
+        }
+    }
+
+    #[test]
+    fn only_the_same_epoch_holder_and_nonce_pass() {
+        let grant = Grant { epoch: Epoch(3), nonce: Nonce::new(Uuid::from_u128(9)) };
+        assert_eq!(check(&ticket(), &identity(), grant), Ok(()));
+        let cases = [
+            (Ticket { epoch: Epoch(4), ..ticket() }, "epoch 4"),
+            (Ticket { epoch: Epoch(2), ..ticket() }, "epoch 2"),
+            (Ticket { holder: SiteName::new("dc1").unwrap(), ..ticket() }, "dc1"),
+            (Ticket { grant: None, ..ticket() }, "not yet granted"),
+            (Ticket { grant: Some(Nonce::new(Uuid::from_u128(8))), ..ticket() }, "another grant"),
+        ];
+        for (ticket, word) in cases {
+            let refusal = check(&ticket, &identity(), grant).unwrap_err().to_string();
+            assert!(refusal.contains(word), "{refusal}");
+        }
+    }
+}
