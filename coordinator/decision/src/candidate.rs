@@ -121,7 +121,7 @@ fn choose_in(
                     site: member.site.clone(),
                     node: member.node.clone(),
                     lsn,
-                })
+                });
             }
             Err(because) => {
                 refused.push(RefusedCandidate {

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::id::SiteName;
+use shared::id::{NodeName, SiteName};
 use shared::stack::Stack;
-use shared::wire::{AuditEvent, Fitness, Observation, SiteSighting, Ticket, Unfit};
+use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, SiteSighting, Ticket, Unfit};
 use uuid::Uuid;
 
 use crate::assessment;
@@ -20,7 +20,7 @@ use crate::execution::RunClocks;
 use crate::input::{Fresh, Identity, Input, Now};
 use crate::inventory::Inventory;
 use crate::journal::{About, Scene};
-use crate::output::{Output, Persist, WakeReason};
+use crate::output::{Output, WakeReason};
 use crate::phase::{Phase, find};
 use crate::sighting::{ObserverVote, OwnEars};
 
@@ -45,11 +45,11 @@ pub struct Core {
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
     pub(crate) blocked: Vec<String>,
-    fresh: Fresh,
-    drawn: u64,
-    dirty: bool,
-    events: Vec<AuditEvent>,
-    outbox: VecDeque<Output>,
+    pub(crate) fresh: Fresh,
+    pub(crate) drawn: u64,
+    pub(crate) dirty: bool,
+    pub(crate) events: Vec<AuditEvent>,
+    pub(crate) outbox: VecDeque<Output>,
 }
 
 /// Times of the open proposal on this leader's clock.
@@ -189,19 +189,8 @@ impl Core {
                 site,
                 node,
                 heartbeat,
-            } => {
-                let watched = self.watched.as_ref() == Some(&site);
-                let news = self.inventory.hear(now.mono, site, node, *heartbeat);
-                if watched && news {
-                    self.clocks.newest = self.clocks.newest.max(Some(now.mono));
-                }
-                news && watched && self.waits_for_silence()
-            }
-            Input::Observed { site, observation } => {
-                site != self.ears.site
-                    && self.inventory.observe(now.mono, site, observation)
-                    && self.waits_for_silence()
-            }
+            } => self.heard(now, site, node, *heartbeat),
+            Input::Observed { site, observation } => self.observed(now, site, observation),
             Input::SelfFitness(fitness) => {
                 self.ears.fitness = fitness;
                 false
@@ -224,8 +213,7 @@ impl Core {
                 ticket,
                 fresh,
             } => {
-                self.draw_from(fresh);
-                self.led(now, term, durable, ticket);
+                self.led(now, term, durable, ticket, fresh);
                 true
             }
             Input::LeadLost { .. } => {
@@ -261,6 +249,21 @@ impl Core {
         }
     }
 
+    fn heard(&mut self, now: Now, site: SiteName, node: NodeName, heartbeat: Heartbeat) -> bool {
+        let watched = self.watched.as_ref() == Some(&site);
+        let news = self.inventory.hear(now.mono, site, node, heartbeat);
+        if watched && news {
+            self.clocks.newest = self.clocks.newest.max(Some(now.mono));
+        }
+        news && watched && self.waits_for_silence()
+    }
+
+    fn observed(&mut self, now: Now, site: SiteName, observation: Observation) -> bool {
+        site != self.ears.site
+            && self.inventory.observe(now.mono, site, observation)
+            && self.waits_for_silence()
+    }
+
     /// Looks at everything: detector, run, proposal, phase.
     fn look(&mut self, now: Now) {
         let live = self.live_site();
@@ -280,56 +283,6 @@ impl Core {
             self.raise_if_due(now);
         }
         self.settle_phase(now);
-    }
-
-    fn led(&mut self, now: Now, term: Term, durable: Option<Box<Durable>>, ticket: Option<Ticket>) {
-        self.lead = Some(term);
-        self.known_leader = Some((self.ears.site.clone(), term));
-        self.durable = durable.map_or_else(Durable::empty, |durable| *durable);
-        self.durable.term = term;
-        self.ticket = ticket;
-        self.clocks = RunClocks::default();
-        self.proposal = ProposalClocks::default();
-        self.blocked.clear();
-        self.phase = Phase::Unknown;
-        self.adopt_proposal(now);
-        self.adopt_run(now);
-        let event = self.scene(now).event(
-            "lead-taken",
-            shared::wire::Severity::Info,
-            format!("the coordinator in {} leads in term {term}", self.ears.site),
-        );
-        self.record(event);
-    }
-
-    fn lead_lost(&mut self) {
-        self.lead = None;
-        self.clocks = RunClocks::default();
-        self.proposal = ProposalClocks::default();
-        self.blocked.clear();
-        self.phase = Phase::Unknown;
-        // Nothing that was not done is done any more: another leader may act already.
-        self.outbox.clear();
-        self.events.clear();
-        self.dirty = false;
-    }
-
-    fn mirror(
-        &mut self,
-        durable: Option<Box<Durable>>,
-        ticket: Option<Ticket>,
-        leader: Option<(SiteName, Term)>,
-    ) {
-        if self.leads() {
-            return;
-        }
-        if let Some(durable) = durable {
-            self.durable = *durable;
-        }
-        if ticket.is_some() {
-            self.ticket = ticket;
-        }
-        self.known_leader = leader;
     }
 
     /// True while every single word about the live site may change the judgement: elsewhere a look a second is
@@ -384,12 +337,6 @@ impl Core {
         } else {
             Fitness::Unfit(unfit)
         }
-    }
-
-    pub(crate) fn term(&self) -> Term {
-        self.lead
-            .or_else(|| self.known_leader.as_ref().map(|(_, term)| *term))
-            .unwrap_or_default()
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
@@ -451,103 +398,6 @@ impl Core {
                 self.live_site().map_or_else(String::new, |s| s.to_string()),
             ));
         }
-    }
-
-    /// A fresh identity for a purpose.
-    pub(crate) fn draw(&mut self, purpose: &str) -> Uuid {
-        self.drawn += 1;
-        self.fresh.derive(purpose, self.drawn)
-    }
-
-    fn draw_from(&mut self, fresh: Fresh) {
-        self.fresh = fresh;
-        self.drawn = 0;
-    }
-
-    /// The state changed: it is written before anything else is said.
-    pub(crate) const fn touch(&mut self) {
-        self.dirty = true;
-    }
-
-    /// An event for the audit, said after the state that it speaks of is written.
-    pub(crate) fn record(&mut self, event: AuditEvent) {
-        self.events.push(event);
-    }
-
-    /// Queues an output; the state goes before it.
-    pub(crate) fn push(&mut self, output: Output) {
-        self.flush_state();
-        self.outbox.push_back(output);
-    }
-
-    fn flush_state(&mut self) {
-        if self.dirty && self.leads() {
-            self.durable.summary = self.durable_summary();
-            let epoch = self.epoch();
-            self.durable.epoch_max = self.durable.epoch_max.max(epoch);
-            self.outbox
-                .push_back(Output::Persist(Persist::State(Box::new(
-                    self.durable.clone(),
-                ))));
-        }
-        self.dirty = false;
-    }
-
-    fn flush_events(&mut self) {
-        let leads = self.leads();
-        for event in self.events.drain(..) {
-            if leads {
-                self.outbox.push_back(Output::Record(Box::new(event)));
-            }
-        }
-    }
-
-    fn durable_summary(&self) -> String {
-        let live = self
-            .live_site()
-            .map_or_else(|| "no site".to_owned(), |site| site.to_string());
-        let run = self
-            .durable
-            .run
-            .as_ref()
-            .map(|run| format!("run {} to {} goes on", run.id.short(), run.plan.to));
-        let open = self
-            .durable
-            .open_proposal()
-            .map(|p| format!("proposal {} waits for an operator", p.id.short()));
-        let what = run
-            .or(open)
-            .unwrap_or_else(|| "nothing is pending".to_owned());
-        format!("{live} is live in epoch {}; {what}", self.epoch())
-    }
-
-    fn detector_wake(&self) -> Option<(Mono, WakeReason)> {
-        let (_, stack) = self.stack.as_ref()?;
-        let policy = &stack.policy;
-        let confirm = self
-            .detector
-            .quiet_since
-            .map(|since| (since.after(policy.confirm_ms), WakeReason::Confirm));
-        // The tick of each second finds the rest; what decides the moment of a verdict is found to the millisecond.
-        let silence = self
-            .clocks
-            .newest
-            .map(|at| (at.after(policy.silence_ms), WakeReason::Silence));
-        let clear = self
-            .detector
-            .sighted_since
-            .map(|since| (since.after(policy.clear_ms), WakeReason::Clear));
-        let waits = [
-            confirm,
-            silence,
-            clear.filter(|_| self.phase != Phase::Watching),
-        ];
-        let after = self.clocks.looked.unwrap_or_default();
-        waits
-            .into_iter()
-            .flatten()
-            .filter(|(at, _)| *at > after)
-            .min()
     }
 }
 

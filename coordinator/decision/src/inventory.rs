@@ -86,24 +86,18 @@ impl Inventory {
         node: NodeName,
         heartbeat: Heartbeat,
     ) -> bool {
-        let known = self.agents.entry(site.clone()).or_default().get_mut(&node);
-        let alive_at = match known {
-            Some(record) => {
-                if !record.is_news(&heartbeat) {
-                    return false;
-                }
-                record.renew(now, heartbeat);
-                record.alive_at
+        let nodes = self.agents.entry(site.clone()).or_default();
+        let alive_at = if let Some(record) = nodes.get_mut(&node) {
+            if !record.is_news(&heartbeat) {
+                return false;
             }
-            None => {
-                let record = AgentRecord::first(now, heartbeat);
-                let alive_at = record.alive_at;
-                self.agents
-                    .entry(site.clone())
-                    .or_default()
-                    .insert(node.clone(), record);
-                alive_at
-            }
+            record.renew(now, heartbeat);
+            record.alive_at
+        } else {
+            let record = AgentRecord::first(now, heartbeat);
+            let alive_at = record.alive_at;
+            nodes.insert(node.clone(), record);
+            alive_at
         };
         self.sight(
             site,

@@ -16,7 +16,9 @@
 //! [`Output::Persist`] finished before the next is polled; ids and randomness arrive inside inputs; all state
 //! is `Clone + PartialEq + Serialize`. Assertions stay on in release builds: a core that doubts itself stops.
 
+mod applying;
 mod approval;
+mod approving;
 mod assessment;
 mod candidate;
 mod core;
@@ -28,7 +30,9 @@ mod finding;
 mod input;
 mod inventory;
 mod journal;
+mod leading;
 mod loss;
+mod outbox;
 mod output;
 mod phase;
 mod plan;
@@ -38,9 +42,11 @@ mod proposal;
 mod proposing;
 mod readiness;
 mod requests;
+mod resuming;
 mod sighting;
 mod status;
 mod view;
+mod waking;
 
 pub use self::core::Core;
 pub use self::durable::{

@@ -13,6 +13,10 @@ use crate::input::RequestId;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "outputs are few and short-lived; a box would only be one more thing to take apart"
+)]
 pub enum Output {
     /// Write to the store by compare-and-set, and wait until it is acknowledged.
     Persist(Persist),
@@ -26,6 +30,10 @@ pub enum Output {
 
 /// A write to the store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "outputs are few and short-lived; a box would only be one more thing to take apart"
+)]
 pub enum Persist {
     /// The state, key `state`.
     State(Box<Durable>),

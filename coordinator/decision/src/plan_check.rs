@@ -207,6 +207,16 @@ fn promotions(plan: &Plan, stack: &Stack, notes: &mut Vec<PlanNote>) {
             Some(_) => {}
         }
     }
+    let last = promoted
+        .values()
+        .map(|(_, group)| *group)
+        .max()
+        .unwrap_or(0);
+    around_promotions(plan, last, notes);
+}
+
+/// The point of no return is marked, and what needs a writable database comes after the last promotion.
+fn around_promotions(plan: &Plan, last: u32, notes: &mut Vec<PlanNote>) {
     let first = plan
         .steps
         .iter()
@@ -218,11 +228,6 @@ fn promotions(plan: &Plan, stack: &Stack, notes: &mut Vec<PlanNote>) {
             "the point of no return is not the first promotion",
         );
     }
-    let last = promoted
-        .values()
-        .map(|(_, group)| *group)
-        .max()
-        .unwrap_or(0);
     for step in &plan.steps {
         let after = matches!(
             action(step),

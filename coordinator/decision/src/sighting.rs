@@ -146,21 +146,14 @@ fn vote(
     if fresh.is_empty() {
         return (Vote::None(NoVote::Stale(freshest)), freshest);
     }
-    match fresh
-        .iter()
-        .filter(|source| source.unfit.is_empty())
-        .map(|source| source.age)
-        .min()
-    {
-        Some(age) => (Vote::Silent, age),
-        None => {
-            let mut reasons: Vec<Unfit> =
-                fresh.iter().flat_map(|s| s.unfit.iter().copied()).collect();
-            reasons.sort_unstable();
-            reasons.dedup();
-            (Vote::None(NoVote::Unfit(reasons)), freshest)
-        }
+    let fit = fresh.iter().filter(|source| source.unfit.is_empty());
+    if let Some(age) = fit.map(|source| source.age).min() {
+        return (Vote::Silent, age);
     }
+    let mut reasons: Vec<Unfit> = fresh.iter().flat_map(|s| s.unfit.iter().copied()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    (Vote::None(NoVote::Unfit(reasons)), freshest)
 }
 
 /// What an agent's looks at a target gave; `None` when it does not look at it at all.
@@ -222,7 +215,7 @@ fn wal_age(
     let members = stack
         .databases
         .iter()
-        .flat_map(|database| database.members());
+        .flat_map(shared::stack::Database::members);
     let from = members
         .filter(|member| member.address_for(observer).to_string() == sender)
         .map(|member| &member.site)

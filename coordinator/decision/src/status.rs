@@ -108,7 +108,11 @@ impl Core {
         match self.shown_phase() {
             Phase::Proposed => format!("{live} is lost: a proposal waits for an operator"),
             Phase::Running | Phase::Halted | Phase::Blocked => self.phase_why(),
-            _ => {
+            Phase::Unknown
+            | Phase::Watching
+            | Phase::Suspecting
+            | Phase::Confirming
+            | Phase::Completed => {
                 let gravest = findings
                     .iter()
                     .find(|f| row_of(f.code).severity > shared::wire::Severity::Info);

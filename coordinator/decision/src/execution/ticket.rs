@@ -1,0 +1,133 @@
+//! The ticket in the store: written by compare-and-set, believed only when the store acknowledged it.
+
+use shared::wire::{ProofLine, Severity, Ticket};
+
+use crate::core::Core;
+use crate::durable::{Run, StepOutcome};
+use crate::input::Now;
+use crate::output::{Output, Persist};
+use crate::plan::{Step, Work};
+
+impl Core {
+    /// The store acknowledged a ticket.
+    pub(crate) fn ticket_written(&mut self, now: Now, ticket: Ticket) {
+        self.clocks.ticket_pending = false;
+        self.ticket = Some(ticket);
+        self.touch();
+        self.settle_ticket_steps(now);
+    }
+
+    /// The store holds another ticket than this leader believes.
+    pub(crate) fn ticket_conflict(&mut self, now: Now, found: Option<Ticket>) {
+        self.clocks.ticket_pending = false;
+        let shown = found.as_ref().map_or_else(
+            || "no ticket".to_owned(),
+            |ticket| format!("epoch {} held by {}", ticket.epoch, ticket.holder),
+        );
+        let fault = format!(
+            "the store shows {shown}, this leader had written epoch {}",
+            self.epoch()
+        );
+        let event = self
+            .scene(now)
+            .event("store-conflict", Severity::Critical, fault.clone());
+        self.record(event);
+        if let Some(step) = self.going_run().and_then(Run::current_step) {
+            self.halt_run(now, step, &fault);
+        }
+        self.store_fault = Some(fault);
+    }
+
+    pub(super) fn write_ticket(&mut self, now: Now, step: &Step) {
+        let Some(to) = self.ticket_of(now, step) else {
+            return;
+        };
+        if self
+            .ticket
+            .as_ref()
+            .is_some_and(|have| have.same_right(&to))
+        {
+            self.settle_ticket_steps(now);
+            return;
+        }
+        if self.epoch_max() > to.epoch {
+            let reason = format!(
+                "epoch {} was seen and epoch {} was to be taken: the store has lost writes",
+                self.epoch_max(),
+                to.epoch
+            );
+            self.halt_run(now, step.number, &reason);
+            return;
+        }
+        self.clocks.ticket_pending = true;
+        let from = self.ticket.clone();
+        self.push(Output::Persist(Persist::Ticket { from, to }));
+    }
+
+    /// The ticket that a revoke or grant step writes.
+    fn ticket_of(&self, now: Now, step: &Step) -> Option<Ticket> {
+        let run = self.durable.run.as_ref()?;
+        let have = self.ticket.as_ref()?;
+        let grant = if step.work == Work::Grant {
+            run.grant
+        } else {
+            None
+        };
+        let to = &run.plan.to;
+        let epoch = run.epoch?;
+        let summary = if grant.is_some() {
+            format!("{to} holds the right to be live in epoch {epoch}")
+        } else {
+            format!(
+                "epoch {epoch} is revoked from {} and not yet granted to {to}",
+                run.plan.from
+            )
+        };
+        Some(Ticket {
+            summary,
+            incarnation: have.incarnation,
+            epoch,
+            holder: to.clone(),
+            grant,
+            changed_at: now.wall,
+            confirmed_by: None,
+            confirmations: 0,
+        })
+    }
+
+    /// Settles the revoke or grant step whose ticket is in the store.
+    fn settle_ticket_steps(&mut self, now: Now) {
+        let Some(run) = self.going_run() else {
+            return;
+        };
+        let step = run.current_group().and_then(|group| {
+            let ticket_step = |step: &&Step| matches!(step.work, Work::Revoke | Work::Grant);
+            run.steps_of(group).find(ticket_step).cloned()
+        });
+        let Some(step) = step else {
+            return;
+        };
+        let fits = self
+            .ticket_of(now, &step)
+            .zip(self.ticket.as_ref())
+            .is_some_and(|(to, have)| have.same_right(&to));
+        if fits {
+            let took = self.clocks.took(step.number, now.mono);
+            let proof = ProofLine::new(
+                "ticket",
+                &self
+                    .ticket
+                    .as_ref()
+                    .map_or_else(String::new, |t| t.summary.clone()),
+            );
+            self.finish_step(
+                now,
+                &step,
+                StepOutcome::Done {
+                    took_ms: took,
+                    proof: vec![proof],
+                },
+            );
+        }
+    }
+}

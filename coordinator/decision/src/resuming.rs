@@ -1,0 +1,203 @@
+//! A halted run: resumed, a step waived by name, or abandoned.
+
+use shared::id::{Actor, Nonce, RunId};
+use shared::wire::{Severity, Ticket};
+
+use crate::approval::refused;
+use crate::core::Core;
+use crate::durable::{Run, RunState, StepOutcome, StepRecord};
+use crate::execution::waivable;
+use crate::input::Now;
+use crate::journal::About;
+use crate::output::{Answer, Output, Persist};
+use crate::phase::Phase;
+use crate::plan::OnFailure;
+use crate::requests::accepted_answer;
+
+impl Core {
+    pub(crate) fn resume(
+        &mut self,
+        now: Now,
+        actor: &Actor,
+        run: RunId,
+        waive: Option<u32>,
+        reason: &str,
+    ) -> Result<Answer, Answer> {
+        let halted = self.halted(run)?;
+        if reason.trim().is_empty() {
+            return Err(refused(
+                "reason",
+                "going on with a halted run needs a reason",
+                false,
+            ));
+        }
+        let Some(run) = self.durable.run.as_mut() else {
+            return Err(refused("no-halted-run", "no run is halted", false));
+        };
+        if let Some(number) = waive {
+            waive_step(run, halted, number, actor, now, reason)?;
+        }
+        retry_failed(run);
+        run.state = RunState::Running;
+        run.resumed = true;
+        let id = run.id;
+        self.touch();
+        self.store_fault = None;
+        self.clocks.ticket_pending = false;
+        self.go(now, Phase::Running);
+        let what = waive.map_or_else(
+            || format!("tries step {halted} again"),
+            |n| format!("waives step {n}"),
+        );
+        let summary = format!("{actor} resumes run {} and {what}: {reason}", id.short());
+        let event = self
+            .scene(now)
+            .event("run-resumed", Severity::Warning, summary.clone());
+        self.record(event.by(actor).of_run(id).of_step(halted).because(reason));
+        Ok(accepted_answer(summary))
+    }
+
+    pub(crate) fn abandon(
+        &mut self,
+        now: Now,
+        actor: &Actor,
+        run: RunId,
+        reason: &str,
+    ) -> Result<Answer, Answer> {
+        self.halted(run)?;
+        if reason.trim().is_empty() {
+            return Err(refused("reason", "abandoning a run needs a reason", false));
+        }
+        let Some(mut run) = self.durable.run.take() else {
+            return Err(refused("no-halted-run", "no run is halted", false));
+        };
+        run.state = RunState::Abandoned {
+            by: actor.clone(),
+            reason: reason.to_owned(),
+        };
+        run.ended_at = Some(now.wall);
+        let left = self.give_back(now, &run);
+        let summary = format!("{actor} abandoned run {}: {reason}; {left}", run.id.short());
+        let event = self
+            .scene(now)
+            .event("run-abandoned", Severity::Critical, summary.clone());
+        self.record(event.by(actor).of_run(run.id).because(reason));
+        self.keep_past(run);
+        self.touch();
+        self.go(now, Phase::Unknown);
+        Ok(accepted_answer(summary))
+    }
+
+    /// After an abandoned run: what state is left. Before a promotion was ordered the old site gets a new epoch.
+    pub(crate) fn give_back(&mut self, now: Now, run: &Run) -> String {
+        let promoted = run
+            .plan
+            .steps
+            .iter()
+            .any(|step| step.work.kind() == "promote" && run.steps.contains_key(&step.number));
+        let revoked = run.epoch.is_some_and(|epoch| self.epoch() >= epoch);
+        if promoted {
+            return format!(
+                "{} keeps epoch {}: a promotion was ordered there",
+                run.plan.to,
+                self.epoch()
+            );
+        }
+        let Some(have) = self.ticket.clone().filter(|_| revoked) else {
+            return format!(
+                "{} keeps epoch {}: it was not revoked",
+                run.plan.from,
+                self.epoch()
+            );
+        };
+        let epoch = self.epoch_max().next();
+        let grant = Nonce::new(self.draw("grant"));
+        let from = &run.plan.from;
+        let to = Ticket {
+            summary: format!(
+                "{from} holds the right to be live in epoch {epoch}, after an abandoned run"
+            ),
+            epoch,
+            holder: from.clone(),
+            grant: Some(grant),
+            changed_at: now.wall,
+            confirmed_by: None,
+            confirmations: 0,
+            ..have.clone()
+        };
+        self.push(Output::Persist(Persist::Ticket {
+            from: Some(have),
+            to,
+        }));
+        format!("{from} is given epoch {epoch}")
+    }
+
+    pub(crate) fn halted(&self, wanted: RunId) -> Result<u32, Answer> {
+        match self.durable.run.as_ref().map(|run| (run.id, &run.state)) {
+            Some((id, RunState::Halted { step, .. })) if id == wanted => Ok(*step),
+            Some((id, RunState::Halted { .. })) => Err(refused(
+                "no-halted-run",
+                format!("the halted run is {id}, not {wanted}"),
+                false,
+            )),
+            Some((id, _)) => Err(refused(
+                "no-halted-run",
+                format!("run {id} is not halted"),
+                false,
+            )),
+            None => Err(refused("no-halted-run", "no run is halted", false)),
+        }
+    }
+}
+
+/// Settles the halted step by an operator's word.
+fn waive_step(
+    run: &mut Run,
+    halted: u32,
+    number: u32,
+    actor: &Actor,
+    now: Now,
+    reason: &str,
+) -> Result<(), Answer> {
+    let step = run.plan.step(number).filter(|_| number == halted);
+    let Some(step) = step else {
+        return Err(refused(
+            "waive",
+            format!("the run is halted at step {halted}, not at {number}"),
+            false,
+        ));
+    };
+    if !waivable(step) {
+        let reason = format!(
+            "step {number} ({}) cannot be waived: what follows is unsafe without it",
+            step.work.kind()
+        );
+        return Err(refused("not-waivable", reason, true));
+    }
+    let record = run.steps.entry(number).or_insert_with(|| StepRecord {
+        command: None,
+        started_at: now.wall,
+        outcome: StepOutcome::Started,
+    });
+    record.outcome = StepOutcome::Waived {
+        by: actor.clone(),
+        reason: reason.to_owned(),
+    };
+    Ok(())
+}
+
+/// Takes back the failed steps that halted the run: they are begun anew, each with another command.
+fn retry_failed(run: &mut Run) {
+    let halting: Vec<u32> = run
+        .plan
+        .steps
+        .iter()
+        .filter(|step| step.on_failure == OnFailure::Halt)
+        .map(|step| step.number)
+        .collect();
+    for number in halting {
+        if matches!(run.outcome(number), Some(StepOutcome::Failed { .. })) {
+            run.steps.remove(&number);
+        }
+    }
+}
