@@ -186,7 +186,10 @@ fn waive_step(
     Ok(())
 }
 
-/// Takes back the failed steps that halted the run: they are begun anew, each with another command.
+/// Takes back the failed steps that halted the run.
+///
+/// A step whose effect may still come keeps its command: its agent then looks at what has become of it instead
+/// of taking it for a new order. Any other is begun anew, with another command.
 fn retry_failed(run: &mut Run) {
     let halting: Vec<u32> = run
         .plan
@@ -196,8 +199,15 @@ fn retry_failed(run: &mut Run) {
         .map(|step| step.number)
         .collect();
     for number in halting {
-        if matches!(run.outcome(number), Some(StepOutcome::Failed { .. })) {
-            run.steps.remove(&number);
+        match run.steps.get_mut(&number).map(|record| &mut record.outcome) {
+            Some(outcome @ StepOutcome::Failed { pending: true, .. }) => {
+                *outcome = StepOutcome::Started
+            }
+            Some(StepOutcome::Failed { pending: false, .. }) => {
+                run.steps.remove(&number);
+            }
+            Some(StepOutcome::Started | StepOutcome::Done { .. } | StepOutcome::Waived { .. })
+            | None => {}
         }
     }
 }
