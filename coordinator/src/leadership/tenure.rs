@@ -1,0 +1,149 @@
+//! One term: renewed by writes, over by the own clock.
+
+use bus::BucketError;
+use shared::clock::{Millis, Mono};
+use shared::subject::key;
+use shared::telemetry::Chain;
+use tokio::time::{Duration, Instant};
+
+use super::record::{self, LeadRecord};
+use super::{Campaign, LeadView, Order, RETRY};
+use crate::clock;
+use crate::config::LeadConfig;
+use crate::event::Event;
+use crate::lease::Lease;
+
+/// A lead that was won.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    record: LeadRecord,
+    revision: u64,
+    lease: Lease,
+    validity: Millis,
+    renew: Duration,
+    /// The renewal that is not known to be accepted, and when it was first sent.
+    pending: Option<(LeadRecord, Mono)>,
+}
+
+/// What a renewal came to.
+enum Renewal {
+    Accepted,
+    TryAgain,
+    Taken,
+}
+
+impl Tenure {
+    pub(super) fn new(record: LeadRecord, revision: u64, sent: Mono, config: &LeadConfig) -> Self {
+        let validity = Millis::from_duration(config.validity());
+        let lease = Lease::until(sent.after(validity));
+        Self { record, revision, lease, validity, renew: config.renew.duration(), pending: None }
+    }
+
+    pub(super) fn still_holds(&self, now: Mono) -> bool {
+        self.lease.holds(now)
+    }
+
+    /// Serves until the lead is lost or given up; true when the runtime had this process resign.
+    pub(super) async fn serve(mut self, campaign: &mut Campaign) -> bool {
+        let term = self.record.term;
+        tracing::info!(term = term.0, "this coordinator leads");
+        if campaign.events.send(Event::Won { term, lease: self.lease.clone() }).await.is_err() {
+            return false;
+        }
+        self.show(campaign);
+        let mut next = Instant::now() + self.renew;
+        let reason = loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(next) => {}
+                changed = campaign.orders.changed() => if changed.is_err() {
+                    self.give_up(campaign).await;
+                    return false;
+                }
+            }
+            let order = *campaign.orders.borrow_and_update();
+            if order == Order::Stop || order == Order::Resign(term) {
+                self.give_up(campaign).await;
+                return order != Order::Stop;
+            }
+            if Instant::now() < next {
+                continue;
+            }
+            if !self.lease.holds(clock::mono()) {
+                break "the lead could not be renewed in time".to_owned();
+            }
+            next = match self.renew(campaign).await {
+                Renewal::Accepted => {
+                    self.show(campaign);
+                    Instant::now() + self.renew
+                }
+                Renewal::TryAgain => Instant::now() + RETRY.min(self.renew),
+                Renewal::Taken => break "another coordinator took the lead".to_owned(),
+            };
+        };
+        self.lease.revoke();
+        tracing::warn!(term = term.0, reason, "the lead is lost");
+        // Nobody listens only while the process ends.
+        let _told = campaign.events.send(Event::Lost { term, reason }).await;
+        false
+    }
+
+    async fn renew(&mut self, campaign: &Campaign) -> Renewal {
+        let (renewed, sent) = self.pending.take().unwrap_or_else(|| (self.next_record(), clock::mono()));
+        let outcome = campaign.bucket.update(key::LEAD, renewed.bytes(), self.revision).await;
+        let accepted = match outcome {
+            Ok(revision) => Some(revision),
+            Err(BucketError::WrongRevision { .. }) => match campaign.bucket.entry(key::LEAD).await {
+                // An earlier sending of the same renewal was accepted without our hearing of it.
+                Ok(Some(entry)) if LeadRecord::read(&entry.value).as_ref() == Some(&renewed) => Some(entry.revision),
+                Ok(_) => return Renewal::Taken,
+                Err(_) => None,
+            },
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "the lead was not renewed; trying again");
+                None
+            }
+        };
+        match accepted {
+            Some(revision) => {
+                self.revision = revision;
+                self.record = renewed;
+                self.lease.extend(clock::mono(), sent.after(self.validity));
+                Renewal::Accepted
+            }
+            None => {
+                // Sent again just so: the instant that counts stays that of its first sending.
+                self.pending = Some((renewed, sent));
+                Renewal::TryAgain
+            }
+        }
+    }
+
+    fn next_record(&self) -> LeadRecord {
+        LeadRecord {
+            renewed_count: self.record.renewed_count.saturating_add(1),
+            changed_at: clock::wall(),
+            ..self.record.clone()
+        }
+    }
+
+    async fn give_up(&self, campaign: &Campaign) {
+        let empty = LeadRecord {
+            summary: record::summary(None, self.record.term),
+            holder: None,
+            ..self.next_record()
+        };
+        self.lease.revoke();
+        match campaign.bucket.update(key::LEAD, empty.bytes(), self.revision).await {
+            Ok(_) => tracing::info!(term = self.record.term.0, "the lead was given up"),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the lead could not be given up; it is free after its lease");
+            }
+        }
+    }
+
+    fn show(&self, campaign: &Campaign) {
+        let now = clock::mono();
+        let leader = self.record.holder.clone().map(|site| (site, self.record.term));
+        campaign.view.send_replace(LeadView { leader, changed_at: now, looked_at: now, own: true });
+    }
+}

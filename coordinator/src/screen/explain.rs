@@ -1,0 +1,40 @@
+//! Why there is, or is not, a proposal.
+
+use super::age;
+use super::table::Table;
+use super::text::paragraph;
+use crate::reply::ExplainReply;
+
+/// The screen.
+pub fn render(reply: &ExplainReply) -> String {
+    let view = &reply.explain;
+    let mut text = paragraph("", "", &view.summary);
+    let by = if reply.from.leads { "which leads" } else { "which does not lead" };
+    let about = format!("phase {}  answered by {}, {by}  {}", view.phase.word(), reply.from.answered_by, view.as_of.rfc3339());
+    text.push_str(&paragraph("", "  ", &about));
+    for wait in &view.waits_for {
+        text.push_str(&paragraph("  waits for: ", "             ", wait));
+    }
+    if !view.observers.is_empty() {
+        let mut table = Table::new(&["OBSERVER", "SIGHTED", "SAYS"]);
+        for seen in &view.observers {
+            let says = match (&seen.no_vote, seen.silent) {
+                (Some(why), _) => format!("no vote: {why}"),
+                (None, true) => "silent".to_owned(),
+                (None, false) => "sighted".to_owned(),
+            };
+            let sighted = seen.age_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", age::short(ms)));
+            table.row([seen.observer.to_string(), sighted, says]);
+        }
+        text.push_str(&format!("\nobservers of the live site\n{}", table.render("  ")));
+    }
+    if !view.hypotheses.is_empty() {
+        let mut table = Table::new(&["EXPLANATION", "HOLDS", "BECAUSE"]);
+        for one in &view.hypotheses {
+            let holds = if one.holds { "YES" } else { "no" };
+            table.row([one.code.to_string(), holds.to_owned(), one.because.clone()]);
+        }
+        text.push_str(&format!("\nexplanations\n{}", table.render("  ")));
+    }
+    text
+}
