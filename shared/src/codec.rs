@@ -14,6 +14,9 @@ pub const WIRE_VERSION: u16 = 1;
 /// Largest message sent or read, in bytes; the NATS servers' `max_payload` must not be lower.
 pub const MESSAGE_BYTES_MAX: usize = 48 * 1024;
 
+/// Deepest nesting read: four times what any message has. The decoder's own limit of 1024 overflows a thread's stack.
+const NESTING_MAX: usize = 32;
+
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
@@ -160,8 +163,7 @@ pub fn peek(bytes: &[u8]) -> Result<(u16, Kind), DecodeError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(DecodeError::TooLarge { found: bytes.len() });
     }
-    let head: Head =
-        rmp_serde::from_slice(bytes).map_err(|source| DecodeError::NoEnvelope { source })?;
+    let head: Head = read(&mut { bytes }).map_err(|source| DecodeError::NoEnvelope { source })?;
     Ok((head.v, head.k))
 }
 
@@ -181,8 +183,7 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
         });
     }
     let mut rest = bytes;
-    let whole: Whole<M> =
-        rmp_serde::from_read(&mut rest).map_err(|source| DecodeError::Body { kind, source })?;
+    let whole: Whole<M> = read(&mut rest).map_err(|source| DecodeError::Body { kind, source })?;
     if rest.is_empty() {
         Ok(whole.b)
     } else {
@@ -191,6 +192,13 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, DecodeError> {
             trailing: rest.len(),
         })
     }
+}
+
+/// Reads one value and leaves in `bytes` what follows it.
+fn read<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::new(bytes);
+    deserializer.set_max_depth(NESTING_MAX);
+    T::deserialize(&mut deserializer)
 }
 
 impl Kind {
