@@ -209,8 +209,12 @@ impl Ledger {
             let disk = inner.disk.lock().unwrap_or_else(PoisonError::into_inner);
             // Taken under the disk's lock, so that the newest content is never overwritten by an older one.
             let text = inner.content.lock().unwrap_or_else(PoisonError::into_inner).text();
+            let written = disk.write(&text);
+            drop(disk);
+            // Before the answer, so that whoever drops the ledger then has released its lock.
+            drop(inner);
             // Nobody waits any more when the agent is ending.
-            drop(sender.send(disk.write(&text)));
+            drop(sender.send(written));
         });
         let unwritable = |source| LedgerError::Unwritable { path: self.inner.path.clone(), source };
         writing.map_err(unwritable)?;

@@ -22,7 +22,7 @@ pub(crate) struct DataDirectory {
 pub(crate) struct Processes {
     /// Those that do.
     pub(crate) members: Vec<Pid>,
-    /// Those of the directory's owner that the agent may not look at.
+    /// Those of the directory's owner that look like `PostgreSQL` and that the agent may not look into.
     pub(crate) hidden: Vec<Pid>,
 }
 
@@ -89,7 +89,8 @@ impl DataDirectory {
             Ok(_) => Belongs::No,
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let owned = std::fs::metadata(&proc).is_ok_and(|meta| meta.uid() == self.owner);
-                if owned { Belongs::Hidden } else { Belongs::No }
+                let name = std::fs::read_to_string(proc.join("comm")).unwrap_or_default();
+                if owned && name.contains("post") { Belongs::Hidden } else { Belongs::No }
             }
             // It has ended: a zombie has no working directory and writes nothing.
             Err(_) => Belongs::No,

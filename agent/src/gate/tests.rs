@@ -1,0 +1,357 @@
+//! A row for each refusal, and properties over random commands.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use shared::clock::UnixMillis;
+use shared::digest::ContentDigest;
+use shared::id::{Actor, Nonce, ProposalId, RunId};
+use shared::lsn::{Lsn, SystemIdentifier, Timeline};
+use shared::stack::WorkloadKind;
+use shared::wire::{Anchor, ApprovalProof, Grant, ScaleTarget};
+use uuid::Uuid;
+
+use super::*;
+
+const NOW: Mono = Mono(100_000);
+
+fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+fn identity() -> Identity {
+    Identity {
+        stack: StackName::new("ess").unwrap(),
+        site: SiteName::new("dc2").unwrap(),
+        node: NodeName::new("dc2-db").unwrap(),
+        process: ProcessId::new(id(1)),
+    }
+}
+
+fn modules() -> Modules {
+    Modules {
+        database: Some(DatabaseName::new("main").unwrap()),
+        pgdata: true,
+        kubernetes: true,
+        hooks: BTreeSet::from([HookName::new("switch").unwrap()]),
+    }
+}
+
+fn sent() -> SentHeartbeats {
+    let mut sent = SentHeartbeats::default();
+    for sequence in 10..=20 {
+        sent.note(sequence, Mono(80_000 + sequence * 1_000));
+    }
+    sent
+}
+
+fn promote() -> Action {
+    Action::Promote {
+        database: DatabaseName::new("main").unwrap(),
+        system_identifier: SystemIdentifier("7".to_owned()),
+        timeline: Timeline(1),
+        min_lsn: Lsn(5),
+        slots: Vec::new(),
+    }
+}
+
+fn command(action: Action) -> Command {
+    let plan = ContentDigest::of_bytes(b"plan");
+    Command {
+        id: CommandId::new(id(2)),
+        stack: identity().stack,
+        site: identity().site,
+        node: identity().node,
+        run: RunId::new(id(3)),
+        step: 4,
+        epoch: Epoch(7),
+        term: Term(3),
+        plan: plan.clone(),
+        approval: Some(ApprovalProof {
+            proposal: ProposalId::new(id(4)),
+            plan,
+            operator: Actor::new("alice"),
+            approved_at: UnixMillis(0),
+        }),
+        grant: Some(Grant { epoch: Epoch(7), nonce: Nonce::new(id(5)) }),
+        anchor: Anchor { process: identity().process, sequence: 20 },
+        valid_for_ms: Millis(5_000),
+        deadline_ms: Millis(60_000),
+        action,
+        digest: ContentDigest::of_bytes(b""),
+    }
+    .sealed()
+}
+
+fn done() -> ReportState {
+    ReportState::Done { took_ms: Millis(1), proof: Vec::new() }
+}
+
+/// Everything that the gate may be told, owned.
+struct World {
+    identity: Identity,
+    modules: Modules,
+    sent: SentHeartbeats,
+    epoch: Epoch,
+    term: Term,
+    known: Option<Known>,
+    running: Option<RunningCommand>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            identity: identity(),
+            modules: modules(),
+            sent: sent(),
+            epoch: Epoch(7),
+            term: Term(3),
+            known: None,
+            running: None,
+        }
+    }
+
+    fn admit(&self, command: &Command) -> Verdict {
+        let state = GateState {
+            identity: &self.identity,
+            modules: &self.modules,
+            sent: &self.sent,
+            epoch: self.epoch,
+            term: self.term,
+            known: self.known.as_ref(),
+            running: self.running.as_ref(),
+            command_age_max: Millis::seconds(30),
+        };
+        admit(&state, command, NOW)
+    }
+}
+
+fn refused(verdict: Verdict) -> Refusal {
+    match verdict {
+        Verdict::Refuse(refusal) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+#[test]
+fn a_right_command_is_admitted() {
+    for action in actions() {
+        assert_eq!(World::new().admit(&command(action)), Verdict::Start { resumed: false });
+    }
+}
+
+/// One of each kind, with what it needs.
+fn actions() -> Vec<Action> {
+    let database = DatabaseName::new("main").unwrap();
+    let system_identifier = SystemIdentifier("7".to_owned());
+    vec![
+        promote(),
+        Action::Fence { database: database.clone(), system_identifier: system_identifier.clone() },
+        Action::Follow {
+            database: database.clone(),
+            system_identifier: system_identifier.clone(),
+            primary: "db:5432".parse().unwrap(),
+            above_timeline: Timeline(1),
+            slot: shared::wire::SlotName("dc3".to_owned()),
+        },
+        scale(2),
+        scale(0),
+        Action::Hook { hook: HookName::new("switch").unwrap(), environment: BTreeMap::new() },
+        Action::Check {
+            expect: CheckExpectation::Promotable {
+                database,
+                system_identifier,
+                timeline: Timeline(1),
+                min_lsn: Lsn(1),
+            },
+        },
+        verify(),
+    ]
+}
+
+fn scale(replicas: u32) -> Action {
+    Action::Scale {
+        targets: vec![ScaleTarget {
+            kind: WorkloadKind::Deployment,
+            namespace: "ess".to_owned(),
+            object: "web".to_owned(),
+            replicas,
+        }],
+    }
+}
+
+fn verify() -> Action {
+    let probe = ProbeRequest::Sql { statement: "SELECT 1".to_owned(), equals: "1".to_owned() };
+    Action::Verify { probe, site: identity().site }
+}
+
+#[test]
+fn each_refusal_has_its_cause() {
+    type Case = (&'static str, fn(&mut World, &mut Command), fn(&Refusal) -> bool);
+    let cases: [Case; 16] = [
+        ("stack", |_, c| c.stack = StackName::new("x").unwrap(), |r| matches!(r, Refusal::OtherTarget { .. })),
+        ("site", |_, c| c.site = SiteName::new("dc1").unwrap(), |r| matches!(r, Refusal::OtherTarget { .. })),
+        ("node", |_, c| c.node = NodeName::new("x").unwrap(), |r| matches!(r, Refusal::OtherTarget { .. })),
+        ("old epoch", |w, _| w.epoch = Epoch(8), |r| matches!(r, Refusal::OldEpoch { .. })),
+        ("old term", |w, _| w.term = Term(4), |r| matches!(r, Refusal::OldTerm { .. })),
+        ("other process", |_, c| c.anchor.process = ProcessId::new(id(9)), |r| *r == Refusal::OtherProcess),
+        ("never sent", |_, c| c.anchor.sequence = 21, |r| *r == Refusal::OtherProcess),
+        ("no heartbeat", |_, c| c.anchor.sequence = 0, |r| *r == Refusal::OtherProcess),
+        ("forgotten", |_, c| c.anchor.sequence = 9, |r| matches!(r, Refusal::PastDeadline { .. })),
+        ("too old", |_, c| c.anchor.sequence = 14, |r| matches!(r, Refusal::PastDeadline { .. })),
+        ("no approval", |_, c| c.approval = None, |r| *r == Refusal::NoApproval),
+        (
+            "other approval",
+            |_, c| c.approval.as_mut().unwrap().plan = ContentDigest::of_bytes(b"other"),
+            |r| *r == Refusal::OtherApproval,
+        ),
+        ("no grant", |_, c| c.grant = None, |r| *r == Refusal::NoGrant),
+        ("other grant", |_, c| c.grant.as_mut().unwrap().epoch = Epoch(6), |r| *r == Refusal::NoGrant),
+        ("no module", |w, _| w.modules.database = None, |r| matches!(r, Refusal::NoModule { .. })),
+        (
+            "busy",
+            |w, _| w.running = Some(RunningCommand { id: CommandId::new(id(8)), state: done() }),
+            |r| matches!(r, Refusal::Busy { .. }),
+        ),
+    ];
+    for (name, spoil, expected) in cases {
+        let (mut world, mut command) = (World::new(), command(promote()));
+        spoil(&mut world, &mut command);
+        let refusal = refused(world.admit(&command.sealed()));
+        assert!(expected(&refusal), "{name}: {refusal:?}");
+        assert!(!refusal.to_string().is_empty());
+    }
+}
+
+#[test]
+fn the_content_must_match_its_digest() {
+    let mut tampered = command(promote());
+    tampered.step = 5;
+    assert_eq!(refused(World::new().admit(&tampered)), Refusal::WrongDigest);
+}
+
+#[test]
+fn a_validity_beyond_the_limit_is_cut() {
+    let mut world = World::new();
+    world.sent = SentHeartbeats::default();
+    world.sent.note(1, NOW.before(Millis::seconds(31)));
+    let mut old = command(promote());
+    old.anchor.sequence = 1;
+    old.valid_for_ms = Millis::seconds(3_600);
+    let refusal = refused(world.admit(&old));
+    assert_eq!(
+        refusal,
+        Refusal::PastDeadline { age_ms: Millis::seconds(31), valid_for_ms: Millis::seconds(30) }
+    );
+}
+
+#[test]
+fn what_changes_nothing_needs_no_approval() {
+    for action in [verify(), actions().remove(6)] {
+        let bare = Command { approval: None, grant: None, ..command(action) };
+        assert_eq!(World::new().admit(&bare.sealed()), Verdict::Start { resumed: false });
+    }
+    let stopping = Command { grant: None, ..command(scale(0)) };
+    assert_eq!(World::new().admit(&stopping.sealed()), Verdict::Start { resumed: false });
+    let starting = Command { grant: None, ..command(scale(1)) };
+    assert_eq!(refused(World::new().admit(&starting.sealed())), Refusal::NoGrant);
+}
+
+#[test]
+fn a_known_command_is_answered_from_the_ledger() {
+    let command = command(promote());
+    let mut world = World::new();
+    world.known = Some(Known { digest: command.digest.clone(), outcome: Some(done()) });
+    assert_eq!(world.admit(&command), Verdict::Replay(done()));
+    // Also when everything else has become old.
+    let late = Command { anchor: Anchor { process: ProcessId::new(id(99)), sequence: 1 }, ..command.clone() };
+    world.epoch = Epoch(9);
+    assert_eq!(world.admit(&late.sealed()), Verdict::Replay(done()));
+    // Without outcome it waits to be looked at.
+    world.known = Some(Known { digest: command.digest.clone(), outcome: None });
+    assert!(matches!(world.admit(&command), Verdict::Replay(ReportState::Running { .. })));
+    // Another content under the same identity is none of it.
+    world.known = Some(Known { digest: ContentDigest::of_bytes(b"x"), outcome: Some(done()) });
+    assert_eq!(refused(world.admit(&command)), Refusal::OtherContent { command: command.id });
+}
+
+#[test]
+fn the_running_command_answers_for_itself() {
+    let command = command(promote());
+    let running = ReportState::Running { for_ms: Millis(5), progress: "p".to_owned() };
+    let mut world = World::new();
+    world.known = Some(Known { digest: command.digest.clone(), outcome: None });
+    world.running = Some(RunningCommand { id: command.id, state: running.clone() });
+    assert_eq!(world.admit(&command), Verdict::Replay(running));
+}
+
+#[test]
+fn only_a_repeatable_end_is_carried_out_again() {
+    let command = command(promote());
+    let cases = [
+        (ReportState::Interrupted { found: String::new(), repeatable: true }, true),
+        (ReportState::Interrupted { found: String::new(), repeatable: false }, false),
+        (ReportState::Failed { took_ms: Millis(0), reason: String::new(), pending: true }, true),
+        (ReportState::Failed { took_ms: Millis(0), reason: String::new(), pending: false }, false),
+        (done(), false),
+    ];
+    for (outcome, again) in cases {
+        let mut world = World::new();
+        world.known = Some(Known { digest: command.digest.clone(), outcome: Some(outcome.clone()) });
+        let expected = if again { Verdict::Start { resumed: true } } else { Verdict::Replay(outcome) };
+        assert_eq!(world.admit(&command), expected);
+        // Carrying it out again passes all checks of age anew.
+        world.epoch = Epoch(8);
+        let late = world.admit(&command);
+        assert_eq!(matches!(late, Verdict::Refuse(Refusal::OldEpoch { .. })), again);
+    }
+}
+
+#[test]
+fn heartbeats_are_forgotten_oldest_first() {
+    let mut sent = SentHeartbeats::default();
+    for sequence in 1..=500 {
+        sent.note(sequence, Mono(sequence));
+    }
+    assert_eq!(sent.times.len(), SENT_KEPT);
+    assert_eq!(sent.age(500, Mono(600)), Age::Known(Millis(100)));
+    assert!(matches!(sent.age(1, Mono(600)), Age::AtLeast(_)));
+    assert_eq!(sent.age(501, Mono(600)), Age::NeverSent);
+}
+
+proptest! {
+    /// Nothing that changes something starts without the whole set of proofs, whatever else is true.
+    #[test]
+    fn starting_needs_every_proof(
+        epoch in 5_u64..10, term in 1_u64..6, sequence in 5_u64..25, own_process: bool,
+        approved: bool, right_plan: bool, granted: bool, grant_epoch in 5_u64..10,
+        valid in 0_u64..40_000, kind in 0_usize..8, busy: bool,
+    ) {
+        let mut command = command(actions().remove(kind));
+        command.epoch = Epoch(epoch);
+        command.term = Term(term);
+        command.valid_for_ms = Millis(valid);
+        command.anchor.sequence = sequence;
+        if !own_process {
+            command.anchor.process = ProcessId::new(id(77));
+        }
+        if !right_plan {
+            command.approval.as_mut().unwrap().plan = ContentDigest::of_bytes(b"other");
+        }
+        if !approved {
+            command.approval = None;
+        }
+        command.grant = granted.then(|| Grant { epoch: Epoch(grant_epoch), nonce: Nonce::new(id(5)) });
+        let command = command.sealed();
+        let mut world = World::new();
+        world.running = busy.then(|| RunningCommand { id: CommandId::new(id(8)), state: done() });
+        let verdict = world.admit(&command);
+        let age = NOW.since(Mono(80_000 + sequence * 1_000)).0;
+        let fresh = own_process && (10..=20).contains(&sequence) && age <= valid.min(30_000);
+        let timely = epoch > 7 || (epoch == 7 && term >= 3);
+        let permitted = !command.action.changes() || (approved && right_plan);
+        let may_live = !command.action.needs_grant() || (granted && grant_epoch == epoch);
+        let expected = fresh && timely && permitted && may_live && !busy;
+        prop_assert_eq!(verdict == Verdict::Start { resumed: false }, expected, "{:?}", verdict);
+    }
+}

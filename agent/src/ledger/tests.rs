@@ -1,0 +1,207 @@
+//! Crashes, damage and strangers.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use shared::clock::Millis;
+use shared::digest::ContentDigest;
+use shared::id::{HookName, ProcessId, RunId};
+use shared::wire::{Action, Anchor, ProbeRequest};
+use uuid::Uuid;
+
+use super::*;
+
+fn identity() -> Identity {
+    Identity {
+        stack: StackName::new("ess").unwrap(),
+        site: SiteName::new("dc2").unwrap(),
+        node: NodeName::new("dc2-db").unwrap(),
+        process: ProcessId::new(Uuid::from_u128(1)),
+    }
+}
+
+fn command(n: u128, epoch: u64, term: u64) -> Command {
+    let hook = HookName::new("x").unwrap();
+    Command {
+        id: CommandId::new(Uuid::from_u128(n)),
+        stack: identity().stack,
+        site: identity().site,
+        node: identity().node,
+        run: RunId::new(Uuid::from_u128(3)),
+        step: 1,
+        epoch: Epoch(epoch),
+        term: Term(term),
+        plan: ContentDigest::of_bytes(b""),
+        approval: None,
+        grant: None,
+        anchor: Anchor { process: identity().process, sequence: 1 },
+        valid_for_ms: Millis(1),
+        deadline_ms: Millis(1),
+        action: Action::Hook { hook, environment: BTreeMap::from([("A".to_owned(), "b\u{1}".to_owned())]) },
+        digest: ContentDigest::of_bytes(b""),
+    }
+    .sealed()
+}
+
+fn done() -> ReportState {
+    ReportState::Done { took_ms: Millis(1), proof: Vec::new() }
+}
+
+fn open(directory: &Path) -> Result<Ledger, LedgerError> {
+    Ledger::open(directory, &identity(), 8)
+}
+
+fn block<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn what_was_begun_and_finished_survives() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async {
+        ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap();
+        ledger.finish(&command(1, 5, 2), done()).await.unwrap();
+        ledger.begin(&command(2, 6, 1), UnixMillis(9)).await.unwrap();
+    });
+    drop(ledger);
+    let ledger = open(directory.path()).unwrap();
+    assert_eq!((ledger.epoch(), ledger.term()), (Epoch(6), Term(1)));
+    let known = ledger.known(command(1, 5, 2).id).unwrap();
+    assert_eq!(known, Known { digest: command(1, 5, 2).digest, outcome: Some(done()) });
+    assert_eq!(ledger.unfinished(), [command(2, 6, 1)]);
+}
+
+#[test]
+fn a_term_grows_within_its_epoch() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async {
+        for (n, epoch, term, expected) in [(1, 5, 4, 4), (2, 5, 3, 4), (3, 5, 6, 6), (4, 6, 1, 1)] {
+            ledger.begin(&command(n, epoch, term), UnixMillis(0)).await.unwrap();
+            assert_eq!(ledger.term(), Term(expected));
+        }
+    });
+    assert_eq!(ledger.epoch(), Epoch(6));
+}
+
+#[test]
+fn what_changes_nothing_leaves_epoch_and_disk_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    let before = std::fs::read(directory.path().join("ledger")).unwrap();
+    let probe = ProbeRequest::Sql { statement: String::new(), equals: String::new() };
+    let asking = Command { action: Action::Verify { probe, site: identity().site }, ..command(1, 9, 9) };
+    block(async {
+        ledger.begin(&asking, UnixMillis(0)).await.unwrap();
+        ledger.finish(&asking, done()).await.unwrap();
+    });
+    assert_eq!(ledger.epoch(), Epoch(0));
+    assert_eq!(ledger.known(asking.id).unwrap().outcome, Some(done()));
+    assert_eq!(std::fs::read(directory.path().join("ledger")).unwrap(), before);
+}
+
+#[test]
+fn a_refused_command_is_forgotten_and_its_epoch_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async {
+        ledger.begin(&command(1, 5, 1), UnixMillis(0)).await.unwrap();
+        ledger.forget(&command(1, 5, 1)).await.unwrap();
+    });
+    drop(ledger);
+    let ledger = open(directory.path()).unwrap();
+    assert_eq!(ledger.known(command(1, 5, 1).id), None);
+    assert_eq!(ledger.epoch(), Epoch(5));
+}
+
+#[test]
+fn two_agents_do_not_share_a_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path()).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Locked { .. }), "{error}");
+    drop(first);
+    open(directory.path()).unwrap();
+}
+
+#[test]
+fn every_cut_of_the_file_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async { ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap() });
+    drop(ledger);
+    let path = directory.path().join("ledger");
+    let whole = std::fs::read(&path).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let error = open(directory.path()).unwrap_err();
+        assert!(matches!(error, LedgerError::Corrupt { .. }), "{length}: {error}");
+    }
+    let mut flipped = whole.clone();
+    flipped[10] ^= 1;
+    std::fs::write(&path, &flipped).unwrap();
+    assert!(matches!(open(directory.path()).unwrap_err(), LedgerError::Corrupt { .. }));
+    std::fs::write(&path, &whole).unwrap();
+    assert_eq!(open(directory.path()).unwrap().epoch(), Epoch(5));
+}
+
+#[test]
+fn a_write_that_was_cut_off_leaves_the_old_content() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async { ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap() });
+    drop(ledger);
+    // A crash before the rename leaves the half-written file beside.
+    std::fs::write(directory.path().join("ledger.new"), "{\"format\":1,\"sta").unwrap();
+    assert_eq!(open(directory.path()).unwrap().epoch(), Epoch(5));
+}
+
+#[test]
+fn a_lost_ledger_is_not_a_first_start() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    std::fs::remove_file(directory.path().join("ledger")).unwrap();
+    let error = open(directory.path()).unwrap_err();
+    assert!(matches!(error, LedgerError::Lost { .. }), "{error}");
+    std::fs::remove_file(directory.path().join("ledger.begun")).unwrap();
+    open(directory.path()).unwrap();
+}
+
+#[test]
+fn the_ledger_of_another_agent_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()).unwrap());
+    let other = Identity { node: NodeName::new("other").unwrap(), ..identity() };
+    let error = Ledger::open(directory.path(), &other, 8).unwrap_err().to_string();
+    assert!(error.contains("ess/dc2/dc2-db") && error.contains("ess/dc2/other"), "{error}");
+}
+
+#[test]
+fn a_disk_that_refuses_leaves_nothing_begun() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    // The file beside cannot be made where a directory stands: also for root.
+    std::fs::create_dir(directory.path().join("ledger.new")).unwrap();
+    let error = block(ledger.begin(&command(1, 5, 2), UnixMillis(0))).unwrap_err();
+    assert!(matches!(error, LedgerError::Unwritable { .. }), "{error}");
+    assert_eq!(ledger.epoch(), Epoch(0));
+    assert_eq!(ledger.known(command(1, 5, 2).id), None);
+}
+
+#[test]
+fn old_commands_go_and_unfinished_ones_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path()).unwrap();
+    block(async {
+        ledger.begin(&command(1, 5, 1), UnixMillis(0)).await.unwrap();
+        for n in 2..40 {
+            ledger.begin(&command(n, 5, 1), UnixMillis(0)).await.unwrap();
+            ledger.finish(&command(n, 5, 1), done()).await.unwrap();
+        }
+    });
+    assert_eq!(ledger.content().entries.len(), 8);
+    assert!(ledger.known(command(1, 5, 1).id).is_some());
+    assert!(ledger.known(command(39, 5, 1).id).is_some());
+    assert!(ledger.known(command(2, 5, 1).id).is_none());
+}
