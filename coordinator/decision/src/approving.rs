@@ -28,7 +28,8 @@ impl Core {
         request: &ApprovalRequest,
     ) -> Result<Answer, Answer> {
         let votes = self.live_votes(now.mono);
-        self.detector.step(now.mono, &votes);
+        self.step_detector(now.mono, &votes);
+        self.keep_proposal(now);
         let (accepted, proposal) = self.judged(now, &votes, request)?;
         if let Some(run) = &self.durable.run {
             return Err(refused(

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::id::{NodeName, SiteName};
+use shared::id::{NodeName, Nonce, SiteName};
 use shared::stack::Stack;
 use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, SiteSighting, Ticket, Unfit};
 use uuid::Uuid;
@@ -42,6 +42,8 @@ pub struct Core {
     pub(crate) durable: Durable,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) store_fault: Option<String>,
+    /// The first incarnation and the highest epoch of it that this process has seen in the store.
+    pub(crate) seen: Option<(Nonce, Epoch)>,
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
     pub(crate) blocked: Vec<String>,
@@ -59,8 +61,6 @@ pub(crate) struct ProposalClocks {
     pub(crate) expires: Option<Mono>,
     /// Since when its evidence is incomplete without a sighting.
     pub(crate) doubt_since: Option<Mono>,
-    /// An operator rejected the last one: no other until the site was sighted again.
-    pub(crate) rejected: Option<String>,
 }
 
 impl Core {
@@ -84,6 +84,7 @@ impl Core {
             durable: Durable::empty(),
             ticket: None,
             store_fault: None,
+            seen: None,
             clocks: RunClocks::default(),
             proposal: ProposalClocks::default(),
             blocked: Vec::new(),
@@ -170,6 +171,7 @@ impl Core {
             process: self.identity.process,
             sequence,
             sent_at: now.wall,
+            uptime_ms: Some(now.mono.since(self.ears.started)),
             term: self.term(),
             leads: self.leads(),
             stack_version: self.stack.as_ref().map(|(version, _)| *version),
@@ -196,7 +198,7 @@ impl Core {
                 false
             }
             Input::StackInForce { version, stack } => {
-                self.stack = Some((version, *stack));
+                self.stack_in_force(version, *stack);
                 true
             }
             Input::Mirrored {
@@ -217,7 +219,7 @@ impl Core {
                 true
             }
             Input::LeadLost { .. } => {
-                self.lead_lost();
+                self.lead_lost(now);
                 false
             }
             Input::Asked {
@@ -231,21 +233,34 @@ impl Core {
                 true
             }
             Input::Reported { site, node, report } => {
-                self.reported(now, &site, &node, report);
-                true
+                self.led_by_word(|core| core.reported(now, &site, &node, report))
             }
             Input::Unanswered { command, cause } => {
-                self.unanswered(now, command, cause);
-                true
+                self.led_by_word(|core| core.unanswered(now, command, cause))
             }
             Input::TicketWritten { ticket } => {
-                self.ticket_written(now, ticket);
-                true
+                self.led_by_word(|core| core.ticket_written(now, ticket))
             }
             Input::TicketConflict { found } => {
-                self.ticket_conflict(now, found);
-                true
+                self.led_by_word(|core| core.ticket_conflict(now, found))
             }
+        }
+    }
+
+    /// A word that concerns what a leader does: one that comes after the lead was lost changes nothing.
+    fn led_by_word(&mut self, act: impl FnOnce(&mut Self)) -> bool {
+        let leads = self.leads();
+        if leads {
+            act(self);
+        }
+        leads
+    }
+
+    /// A leader's own version is newer than what a slow watch still shows.
+    fn stack_in_force(&mut self, version: StackVersion, stack: Stack) {
+        let older = self.stack.as_ref().is_some_and(|(own, _)| version < *own);
+        if !(older && self.leads()) {
+            self.stack = Some((version, stack));
         }
     }
 
@@ -276,13 +291,23 @@ impl Core {
             .iter()
             .filter_map(|vote| vote.sighting.as_ref().map(|s| s.at))
             .max();
-        self.detector.step(now.mono, &votes);
+        self.step_detector(now.mono, &votes);
         if self.leads() {
             self.advance_run(now);
             self.keep_proposal(now);
             self.raise_if_due(now);
         }
         self.settle_phase(now);
+    }
+
+    /// A leader in the live site is itself a proof of that site's life: it has just renewed its lead.
+    pub(crate) fn lives_here(&self) -> bool {
+        self.leads() && self.live_site().as_ref() == Some(&self.ears.site)
+    }
+
+    pub(crate) fn step_detector(&mut self, now: Mono, votes: &[ObserverVote]) {
+        let lives_here = self.lives_here();
+        self.detector.step(now, votes, lives_here);
     }
 
     /// True while every single word about the live site may change the judgement: elsewhere a look a second is
@@ -356,6 +381,11 @@ impl Core {
         self.epoch()
             .max(self.durable.epoch_max)
             .max(agents.unwrap_or_default())
+    }
+
+    /// An epoch above every one that anybody is known to have seen.
+    pub(crate) fn next_epoch(&self) -> Epoch {
+        Epoch(self.epoch_max().0.saturating_add(1))
     }
 
     /// What all events of this moment have in common.

@@ -55,9 +55,15 @@ impl Detector {
         }
     }
 
-    /// Takes the votes of this instant.
-    pub(crate) fn step(&mut self, now: Mono, votes: &[ObserverVote]) {
-        let tally = tally(votes);
+    /// Takes the votes of this instant; `lives_here` when the judging process itself stands in the site.
+    pub(crate) fn step(&mut self, now: Mono, votes: &[ObserverVote], lives_here: bool) {
+        let tally = match tally(votes) {
+            Tally::AllSilent if lives_here => Tally::SomeSilent,
+            Tally::AllSilent => Tally::AllSilent,
+            Tally::Unknown => Tally::Unknown,
+            Tally::Sighted => Tally::Sighted,
+            Tally::SomeSilent => Tally::SomeSilent,
+        };
         let misses = |t| matches!(t, Tally::SomeSilent | Tally::AllSilent);
         if misses(tally) && !misses(self.tally) {
             self.suspicions

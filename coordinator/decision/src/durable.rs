@@ -41,6 +41,9 @@ pub struct Durable {
     pub past_runs: Vec<Run>,
     /// Proposals are suspended.
     pub hold: Option<Hold>,
+    /// An operator rejected the last proposal: why no other is raised until the site was sighted again.
+    #[serde(default)]
+    pub rejection: Option<String>,
 }
 
 /// Proposals are suspended.
@@ -79,7 +82,7 @@ pub struct Run {
     pub epoch: Option<Epoch>,
     /// The grant, once given.
     pub grant: Option<Nonce>,
-    /// True once an operator has resumed it: what halted it before was looked at by a person.
+    /// True once an operator has resumed it although the old site was sighted again: a person has looked at that.
     #[serde(default)]
     pub resumed: bool,
     /// Each step by its number.
@@ -191,6 +194,7 @@ impl Durable {
             run: None,
             past_runs: Vec::new(),
             hold: None,
+            rejection: None,
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
-use shared::id::{NodeName, SiteName};
+use shared::id::{NodeName, ProcessId, SiteName};
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{DatabaseRole, DatabaseState, Heartbeat, Observation, SightingChannel};
 
@@ -16,6 +16,9 @@ use crate::sighting::Sighting;
 
 /// Rate by which two hosts' clocks may differ: 1000 ppm, ten times a bad crystal.
 const CLOCK_RATE_DIVISOR: u64 = 1_000;
+
+/// Ended processes of a sender that are remembered, so that their late words are known as such.
+const ENDED_KEPT_MAX: usize = 8;
 
 /// A wall clock that moves this much against uptime between two heartbeats has jumped.
 const CLOCK_JUMP_MS: u64 = 2_000;
@@ -44,6 +47,7 @@ pub(crate) struct AgentRecord {
     /// When its wall clock last jumped.
     pub(crate) clock_jump_at: Option<Mono>,
     transit: Transit,
+    ended: Vec<ProcessId>,
 }
 
 /// The newest sample of a database that was a primary.
@@ -66,14 +70,18 @@ pub(crate) struct PrimaryRecord {
 pub(crate) struct CoordinatorRecord {
     /// Its newest observation.
     pub(crate) observation: Observation,
-    /// When it arrived.
-    pub(crate) heard_at: Mono,
+    /// When it was sent, on this coordinator's clock.
+    pub(crate) said_at: Mono,
+    transit: Option<Transit>,
+    ended: Vec<ProcessId>,
 }
 
-/// Arrival less uptime of an undelayed heartbeat; `at` is when that was last known to hold.
+/// Arrival less uptime of an undelayed message; `at` is when that was last known to hold.
+///
+/// It is below zero when the sender's process is older than this host's boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Transit {
-    offset: u64,
+    offset: i64,
     at: Mono,
 }
 
@@ -112,24 +120,22 @@ impl Inventory {
 
     /// Folds a coordinator's observation in. Returns false for one that is not newer than what is known.
     pub(crate) fn observe(&mut self, now: Mono, site: SiteName, observation: Observation) -> bool {
-        if let Some(known) = self.coordinators.get(&site) {
-            let same = known.observation.process == observation.process;
-            if same && known.observation.sequence >= observation.sequence {
+        let said_at = if let Some(known) = self.coordinators.get_mut(&site) {
+            if !known.is_news(&observation) {
                 return false;
             }
-        }
-        self.coordinators.insert(
-            site.clone(),
-            CoordinatorRecord {
-                observation,
-                heard_at: now,
-            },
-        );
+            known.renew(now, observation);
+            known.said_at
+        } else {
+            let first = CoordinatorRecord::first(now, observation);
+            self.coordinators.insert(site.clone(), first);
+            now
+        };
         if let Ok(node) = NodeName::new(format!("coordinator-{site}")) {
             self.sight(
                 site,
                 Sighting {
-                    at: now,
+                    at: said_at,
                     node,
                     channel: SightingChannel::Coordinator,
                 },
@@ -191,10 +197,7 @@ impl Inventory {
 
 impl AgentRecord {
     fn first(now: Mono, heartbeat: Heartbeat) -> Self {
-        let transit = Transit {
-            offset: now.0.saturating_sub(heartbeat.uptime_ms.0),
-            at: now,
-        };
+        let transit = Transit::new(now, heartbeat.uptime_ms);
         let mut record = Self {
             heartbeat,
             alive_at: now,
@@ -203,25 +206,24 @@ impl AgentRecord {
             moved_at: None,
             clock_jump_at: None,
             transit,
+            ended: Vec::new(),
         };
         record.sample_primary(now, None);
         record
     }
 
-    /// A heartbeat is news when its process is another one, or its sequence is higher.
+    /// A heartbeat is news when its process is a new one, or its sequence is higher.
     fn is_news(&self, heartbeat: &Heartbeat) -> bool {
-        self.heartbeat.process != heartbeat.process || self.heartbeat.sequence < heartbeat.sequence
+        if self.heartbeat.process == heartbeat.process {
+            return self.heartbeat.sequence < heartbeat.sequence;
+        }
+        !self.ended.contains(&heartbeat.process)
     }
 
     fn renew(&mut self, now: Mono, heartbeat: Heartbeat) {
         let before = self.heartbeat.clone();
-        let offset = now.0.saturating_sub(heartbeat.uptime_ms.0);
         if before.process == heartbeat.process {
-            let grown = self.transit.offset + now.since(self.transit.at).0 / CLOCK_RATE_DIVISOR;
-            self.transit = Transit {
-                offset: offset.min(grown),
-                at: now,
-            };
+            self.transit.learn(now, heartbeat.uptime_ms);
             let uptime = heartbeat.uptime_ms.0.saturating_sub(before.uptime_ms.0);
             let wall = heartbeat
                 .sent_at
@@ -231,10 +233,11 @@ impl AgentRecord {
                 self.clock_jump_at = Some(now);
             }
         } else {
-            self.transit = Transit { offset, at: now };
+            self.transit = Transit::new(now, heartbeat.uptime_ms);
+            keep_ended(&mut self.ended, before.process);
         }
-        let sent = Mono(heartbeat.uptime_ms.0.saturating_add(self.transit.offset));
-        self.alive_at = sent.min(now).max(self.alive_at);
+        let sent = self.transit.sent(now, heartbeat.uptime_ms);
+        self.alive_at = sent.max(self.alive_at);
         self.heard_at = now;
         self.heartbeat = heartbeat;
         let position = |h: &Heartbeat| h.database.as_ref().and_then(|d| d.received_lsn);
@@ -288,7 +291,78 @@ impl AgentRecord {
     }
 }
 
+impl Transit {
+    /// Of the first message of a process: it is taken for an undelayed one.
+    fn new(now: Mono, uptime: Millis) -> Self {
+        Self {
+            offset: difference(now.0, uptime.0),
+            at: now,
+        }
+    }
+
+    /// The smallest difference counts; it may grow with the time in which the clocks drift apart.
+    fn learn(&mut self, now: Mono, uptime: Millis) {
+        let drift = now.since(self.at).0 / CLOCK_RATE_DIVISOR;
+        let grown = self
+            .offset
+            .saturating_add(i64::try_from(drift).unwrap_or(i64::MAX));
+        self.offset = difference(now.0, uptime.0).min(grown);
+        // What is below the divisor would never count if it were forgotten each time.
+        if drift > 0 {
+            self.at = now;
+        }
+    }
+
+    /// When a message of this uptime was sent, on this coordinator's clock; never later than now.
+    fn sent(&self, now: Mono, uptime: Millis) -> Mono {
+        Mono(uptime.0.saturating_add_signed(self.offset)).min(now)
+    }
+}
+
+fn difference(a: u64, b: u64) -> i64 {
+    let bound = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    bound(a).saturating_sub(bound(b))
+}
+
+fn keep_ended(ended: &mut Vec<ProcessId>, process: ProcessId) {
+    if ended.len() >= ENDED_KEPT_MAX {
+        ended.remove(0);
+    }
+    ended.push(process);
+}
+
 impl CoordinatorRecord {
+    fn first(now: Mono, observation: Observation) -> Self {
+        let transit = observation.uptime_ms.map(|up| Transit::new(now, up));
+        Self {
+            observation,
+            said_at: now,
+            transit,
+            ended: Vec::new(),
+        }
+    }
+
+    fn is_news(&self, observation: &Observation) -> bool {
+        if self.observation.process == observation.process {
+            return self.observation.sequence < observation.sequence;
+        }
+        !self.ended.contains(&observation.process)
+    }
+
+    fn renew(&mut self, now: Mono, observation: Observation) {
+        if self.observation.process != observation.process {
+            keep_ended(&mut self.ended, self.observation.process);
+            self.transit = observation.uptime_ms.map(|up| Transit::new(now, up));
+        } else if let (Some(transit), Some(uptime)) = (&mut self.transit, observation.uptime_ms) {
+            transit.learn(now, uptime);
+        }
+        self.said_at = match (&self.transit, observation.uptime_ms) {
+            (Some(transit), Some(uptime)) => transit.sent(now, uptime).max(self.said_at),
+            _ => now,
+        };
+        self.observation = observation;
+    }
+
     /// Its newest sighting of a site.
     pub(crate) fn sighting_of(&self, target: &SiteName) -> Option<Sighting> {
         let entry = self
@@ -298,7 +372,7 @@ impl CoordinatorRecord {
             .find(|entry| entry.site == *target)?;
         let (node, channel) = entry.by.clone()?;
         Some(Sighting {
-            at: self.heard_at.before(entry.age_ms?),
+            at: self.said_at.before(entry.age_ms?),
             node,
             channel,
         })

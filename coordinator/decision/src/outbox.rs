@@ -8,9 +8,10 @@ use crate::input::Fresh;
 use crate::output::{Output, Persist};
 
 impl Core {
-    /// Queues an output; the state goes before it.
+    /// Queues an output; the state and the events of this moment go before it.
     pub(crate) fn push(&mut self, output: Output) {
         self.flush_state();
+        self.flush_events();
         self.outbox.push_back(output);
     }
 

@@ -49,8 +49,8 @@ const fn row(row: u16, from: Phase, to: Phase, why: &'static str) -> Move {
     Move { row, from, to, why }
 }
 
-/// Every move that there is.
-pub const MOVES: [Move; 38] = [
+/// Every move that there is. Numbers 14, 20 and 23 stood for moves past the time of hysteresis, which cannot be.
+pub const MOVES: [Move; 35] = [
     row(1, Unknown, Watching, "the live site is sighted"),
     row(
         2,
@@ -63,7 +63,7 @@ pub const MOVES: [Move; 38] = [
         4,
         Unknown,
         Proposed,
-        "a new leader confirms the proposal that it found",
+        "a new leader has confirmed the silence itself: a proposal waits",
     ),
     row(
         5,
@@ -107,13 +107,7 @@ pub const MOVES: [Move; 38] = [
         13,
         Confirming,
         Suspecting,
-        "the live site was sighted: the confirmation starts anew",
-    ),
-    row(
-        14,
-        Confirming,
-        Watching,
-        "every observer sights the live site again",
+        "the live site was sighted, or an observer has no vote: the confirmation starts anew",
     ),
     row(
         15,
@@ -139,12 +133,11 @@ pub const MOVES: [Move; 38] = [
         Proposed,
         "what stood in the way is gone and a plan is proposed",
     ),
-    row(19, Blocked, Suspecting, "the live site was sighted"),
     row(
-        20,
+        19,
         Blocked,
-        Watching,
-        "every observer sights the live site again",
+        Suspecting,
+        "the live site was sighted, or an observer has no vote",
     ),
     row(
         21,
@@ -156,13 +149,7 @@ pub const MOVES: [Move; 38] = [
         22,
         Proposed,
         Suspecting,
-        "the live site was sighted: the proposal is withdrawn",
-    ),
-    row(
-        23,
-        Proposed,
-        Watching,
-        "every observer sights the live site again: the proposal is withdrawn",
+        "the live site was sighted, or an observer has no vote any more: the proposal is withdrawn",
     ),
     row(
         24,
@@ -181,9 +168,14 @@ pub const MOVES: [Move; 38] = [
         27,
         Proposed,
         Confirming,
-        "the lead changed: the silence is confirmed anew",
+        "the proposal ended while the silence is confirmed anew",
     ),
-    row(28, Running, Halted, "a step failed or was refused"),
+    row(
+        28,
+        Running,
+        Halted,
+        "a step failed, was refused, or was not safe to begin",
+    ),
     row(
         29,
         Running,
@@ -194,7 +186,7 @@ pub const MOVES: [Move; 38] = [
         30,
         Running,
         Unknown,
-        "the lead was lost while a run went on",
+        "the lead was lost while a run went on: another leader goes on with it",
     ),
     row(31, Halted, Running, "an operator resumed the run"),
     row(
@@ -216,12 +208,7 @@ pub const MOVES: [Move; 38] = [
         Confirming,
         "no observer sights the new live site",
     ),
-    row(
-        36,
-        Completed,
-        Unknown,
-        "what the observers say is not enough for a judgement",
-    ),
+    row(36, Completed, Unknown, "the lead was lost"),
     row(37, Blocked, Confirming, "the confirmation starts anew"),
     row(
         38,

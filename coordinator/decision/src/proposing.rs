@@ -63,13 +63,22 @@ impl Core {
             return;
         };
         let policy = stack.policy.clone();
-        if self.detector.tally == Tally::Sighted {
-            self.proposal.rejected = None;
+        let votes = self.live_votes(now.mono);
+        let is_sighted = votes.iter().any(|vote| vote.vote == Vote::Sighted);
+        if is_sighted && self.durable.rejection.take().is_some() {
+            self.touch();
         }
         if self.durable.open_proposal().is_none() {
             return;
         }
-        let votes = self.live_votes(now.mono);
+        if self.lives_here() {
+            let reason = format!(
+                "the leading coordinator itself is in {} and lives",
+                self.ears.site
+            );
+            self.withdraw(now, &reason);
+            return;
+        }
         if let Some(sighted) = votes.iter().find(|vote| vote.vote == Vote::Sighted) {
             let reason = sighted_words(sighted, now.mono, self.live_site().as_ref());
             self.withdraw(now, &reason);
@@ -263,8 +272,9 @@ impl Core {
         }
         let findings = assess(&view);
         let mut reasons = blocking(&findings);
-        if let Some(rejected) = &self.proposal.rejected {
-            reasons.push(rejected.clone());
+        reasons.extend(self.durable.rejection.clone());
+        if self.ticket.is_none() || self.clocks.ticket_pending {
+            reasons.push("the store has no ticket, or it is being written".to_owned());
         }
         if !reasons.is_empty() {
             return Err(reasons);

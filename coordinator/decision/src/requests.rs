@@ -74,7 +74,7 @@ impl Core {
             reason: said.to_owned(),
         };
         self.end_proposal(now, state, "proposal-rejected", &format!("{actor}: {said}"));
-        self.proposal.rejected = Some(format!(
+        self.durable.rejection = Some(format!(
             "{actor} rejected the last proposal ({said}); another one is raised after the site was sighted again, or after `pointsman release`"
         ));
         Ok(accepted_answer(format!(
@@ -103,7 +103,7 @@ impl Core {
     }
 
     fn release(&mut self, now: Now, actor: &Actor, reason: &str) -> Result<Answer, Answer> {
-        let rejected = self.proposal.rejected.take().is_some();
+        let rejected = self.durable.rejection.take().is_some();
         if self.durable.hold.take().is_none() && !rejected {
             return Err(refused("no-hold", "proposals are not suspended", false));
         }

@@ -6,7 +6,7 @@ use shared::wire::{Severity, Ticket};
 use crate::approval::refused;
 use crate::core::Core;
 use crate::durable::{Run, RunState, StepOutcome, StepRecord};
-use crate::execution::waivable;
+use crate::execution::{RunClocks, waivable};
 use crate::input::Now;
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
@@ -38,12 +38,15 @@ impl Core {
             waive_step(run, halted, number, actor, now, reason)?;
         }
         retry_failed(run);
+        // Only a halt before the right to be live changed hands was about a site that was sighted again.
+        let kind = run.plan.step(halted).map(|step| step.work.kind());
+        run.resumed |= matches!(kind, Some("revoke" | "grant"));
         run.state = RunState::Running;
-        run.resumed = true;
         let id = run.id;
         self.touch();
         self.store_fault = None;
-        self.clocks.ticket_pending = false;
+        // Deadlines count anew: the time in which it was halted is nobody's fault.
+        self.clocks = RunClocks::default();
         self.go(now, Phase::Running);
         let what = waive.map_or_else(
             || format!("tries step {halted} again"),
@@ -82,35 +85,42 @@ impl Core {
             .scene(now)
             .event("run-abandoned", Severity::Critical, summary.clone());
         self.record(event.by(actor).of_run(run.id).because(reason));
+        let pending = self.clocks.ticket_pending;
         self.keep_past(run);
+        self.clocks.ticket_pending = pending;
         self.touch();
         self.go(now, Phase::Unknown);
         Ok(accepted_answer(summary))
     }
 
     /// After an abandoned run: what state is left. Before a promotion was ordered the old site gets a new epoch.
-    pub(crate) fn give_back(&mut self, now: Now, run: &Run) -> String {
+    fn give_back(&mut self, now: Now, run: &Run) -> String {
         let promoted = run
             .plan
             .steps
             .iter()
             .any(|step| step.work.kind() == "promote" && run.steps.contains_key(&step.number));
-        let revoked = run.epoch.is_some_and(|epoch| self.epoch() >= epoch);
+        let holder = self
+            .live_site()
+            .map_or_else(String::new, |site| site.to_string());
         if promoted {
             return format!(
-                "{} keeps epoch {}: a promotion was ordered there",
-                run.plan.to,
+                "{holder} keeps epoch {}: a promotion was ordered there",
                 self.epoch()
             );
         }
-        let Some(have) = self.ticket.clone().filter(|_| revoked) else {
+        let taken =
+            |ticket: &Ticket| run.epoch == Some(ticket.epoch) && ticket.holder == run.plan.to;
+        let Some(have) = self.ticket.clone().filter(taken) else {
             return format!(
-                "{} keeps epoch {}: it was not revoked",
-                run.plan.from,
+                "{holder} keeps epoch {}: this run did not take it",
                 self.epoch()
             );
         };
-        let epoch = self.epoch_max().next();
+        let epoch = self.next_epoch();
+        if epoch <= self.epoch_max() {
+            return "no epoch is left to give back".to_owned();
+        }
         let grant = Nonce::new(self.draw("grant"));
         let from = &run.plan.from;
         let to = Ticket {
@@ -125,6 +135,7 @@ impl Core {
             confirmations: 0,
             ..have.clone()
         };
+        self.clocks.ticket_pending = true;
         self.push(Output::Persist(Persist::Ticket {
             from: Some(have),
             to,
@@ -201,7 +212,7 @@ fn retry_failed(run: &mut Run) {
     for number in halting {
         match run.steps.get_mut(&number).map(|record| &mut record.outcome) {
             Some(outcome @ StepOutcome::Failed { pending: true, .. }) => {
-                *outcome = StepOutcome::Started
+                *outcome = StepOutcome::Started;
             }
             Some(StepOutcome::Failed { pending: false, .. }) => {
                 run.steps.remove(&number);

@@ -96,7 +96,7 @@ pub(crate) fn observe(
     } else if let Some(record) = inventory.coordinator(observer) {
         sources.push(Source {
             unfit: unfit_of(&record.observation.fitness),
-            age: now.since(record.heard_at),
+            age: now.since(record.said_at),
         });
         sightings.extend(record.sighting_of(target));
     }

@@ -36,7 +36,11 @@ impl Core {
             as_of: now.wall,
             answered_by: self.ears.site.clone(),
             leads: self.leads(),
-            leader: self.known_leader.as_ref().map(|(site, _)| site.clone()),
+            leader: self
+                .known_leader
+                .as_ref()
+                .filter(|(site, _)| self.leads() || *site != self.ears.site)
+                .map(|(site, _)| site.clone()),
             term: self.term(),
             epoch: self.ticket.as_ref().map(|ticket| ticket.epoch),
             live_site: self.live_site(),

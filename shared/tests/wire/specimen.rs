@@ -236,6 +236,7 @@ pub(crate) fn observations() -> Vec<(&'static str, Observation)> {
         process: ProcessId::new(uuid(20)),
         sequence: 40,
         sent_at: UnixMillis(1_790_000_000_456),
+        uptime_ms: None,
         term: Term(3),
         leads: true,
         stack_version: Some(StackVersion(2)),

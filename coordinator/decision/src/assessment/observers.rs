@@ -57,7 +57,7 @@ fn observers(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     }
     for (site, record) in scene.inventory.coordinators() {
         let other = record.observation.stack_version;
-        if scene.fresh(scene.now.since(record.heard_at))
+        if scene.fresh(scene.now.since(record.said_at))
             && other.is_some_and(|version| version != scene.version)
         {
             let theirs = other.map_or_else(|| "none".to_owned(), |version| version.to_string());

@@ -1,8 +1,8 @@
 //! Findings about sites, links between them, and the bus.
 
-use shared::clock::Millis;
+use shared::clock::{Millis, Mono};
 use shared::id::SiteName;
-use shared::wire::{PeerOutcome, SightingChannel};
+use shared::wire::PeerOutcome;
 
 use super::{Scene, found};
 use crate::detector::Tally;
@@ -99,24 +99,21 @@ fn site_bus(
         );
         return;
     }
-    let on_bus = |vote: &ObserverVote| {
-        vote.sighting.as_ref().is_some_and(|s| {
-            matches!(
-                s.channel,
-                SightingChannel::Heartbeat | SightingChannel::Coordinator
-            ) && s.at.after(scene.silence()) > scene.now
-        })
-    };
+    let recent = |at: Mono| at.after(scene.silence()) > scene.now;
     let heard = scene
         .inventory
         .heard_of(target)
-        .is_some_and(|s| s.at.after(scene.silence()) > scene.now);
-    let direct = votes
-        .iter()
-        .find(|vote| vote.vote == Vote::Sighted && !on_bus(vote));
+        .is_some_and(|s| recent(s.at));
+    // A coordinator's observation says what it hears on the bus, whatever else its site sees.
+    let heard_elsewhere = scene
+        .inventory
+        .coordinators()
+        .filter(|(site, _)| *site != target)
+        .any(|(_, record)| record.sighting_of(target).is_some_and(|s| recent(s.at)));
+    let direct = votes.iter().find(|vote| vote.vote == Vote::Sighted);
     if let Some(direct) = direct
         && !heard
-        && !votes.iter().any(on_bus)
+        && !heard_elsewhere
     {
         let channel = direct
             .sighting

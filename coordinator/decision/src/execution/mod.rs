@@ -238,13 +238,14 @@ impl Core {
 
     /// Writes the intent of a group's steps and begins them. False when the run halted instead.
     fn start_group(&mut self, now: Now, steps: &[Step]) -> bool {
-        if let Some(step) = steps.iter().find(|step| step.work == Work::Grant)
+        let ticket_step = |step: &&Step| matches!(step.work, Work::Revoke | Work::Grant);
+        if let Some(step) = steps.iter().find(ticket_step)
             && let Some(reason) = self.seen_again(now.mono)
         {
             self.halt_run(now, step.number, &reason);
             return false;
         }
-        let next_epoch = self.epoch_max().next();
+        let next_epoch = self.next_epoch();
         let grant = Nonce::new(self.draw("grant"));
         for step in steps {
             let command = matches!(step.work, Work::Agent { .. })
@@ -271,7 +272,7 @@ impl Core {
     }
 
     /// The old site lives again between revoke and promotion, and nobody proved that its database is stopped.
-    fn seen_again(&self, now: Mono) -> Option<String> {
+    pub(super) fn seen_again(&self, now: Mono) -> Option<String> {
         let run = self.durable.run.as_ref()?;
         let fenced = run
             .plan

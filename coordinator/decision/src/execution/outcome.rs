@@ -84,13 +84,22 @@ impl Core {
         }
     }
 
-    /// Some refusals only mean *not yet*: a newer heartbeat, or the end of another command, lets the next one in.
+    /// Some refusals only mean *not yet*: a newer heartbeat, the end of another command, or a store that has a
+    /// leader again lets the next one in.
     fn take_refusal(&mut self, now: Now, step: &Step, refusal: &Refusal) {
         let words = format!("its agent refused: {refusal}");
         match refusal {
-            Refusal::PastDeadline { .. } | Refusal::OtherProcess | Refusal::Busy { .. } => {
+            Refusal::PastDeadline { .. }
+            | Refusal::OtherProcess
+            | Refusal::Busy { .. }
+            | Refusal::GrantNotConfirmed { .. } => {
+                // The sentence may hold an age that grows: it is said once, not at each attempt.
+                let news = self.clocks.last_word(step.number).is_none();
                 self.clocks.heard(step.number, &words);
                 self.clocks.resend(step.number, now.mono.after(RETRY_AFTER));
+                if news {
+                    self.say_progress(now, step, &words);
+                }
             }
             Refusal::OtherTarget { .. }
             | Refusal::OldEpoch { .. }
@@ -100,7 +109,6 @@ impl Core {
             | Refusal::NoApproval
             | Refusal::OtherApproval
             | Refusal::NoGrant
-            | Refusal::GrantNotConfirmed { .. }
             | Refusal::NoModule { .. }
             | Refusal::WrongRole { .. }
             | Refusal::LedgerUnwritable { .. }

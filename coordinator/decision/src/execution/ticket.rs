@@ -12,6 +12,7 @@ impl Core {
     /// The store acknowledged a ticket.
     pub(crate) fn ticket_written(&mut self, now: Now, ticket: Ticket) {
         self.clocks.ticket_pending = false;
+        self.see(ticket.incarnation, ticket.epoch);
         self.ticket = Some(ticket);
         self.touch();
         self.settle_ticket_steps(now);
@@ -20,14 +21,23 @@ impl Core {
     /// The store holds another ticket than this leader believes.
     pub(crate) fn ticket_conflict(&mut self, now: Now, found: Option<Ticket>) {
         self.clocks.ticket_pending = false;
+        let wanted = self.due_ticket(now).map(|(_, ticket)| ticket);
+        if let Some((found, wanted)) = found.as_ref().zip(wanted)
+            && found.same_right(&wanted)
+        {
+            // The write had arrived, only its acknowledgement was lost.
+            self.ticket_written(now, found.clone());
+            return;
+        }
         let shown = found.as_ref().map_or_else(
             || "no ticket".to_owned(),
             |ticket| format!("epoch {} held by {}", ticket.epoch, ticket.holder),
         );
-        let fault = format!(
-            "the store shows {shown}, this leader had written epoch {}",
-            self.epoch()
+        let believed = self.ticket.as_ref().map_or_else(
+            || "none".to_owned(),
+            |ticket| format!("epoch {} held by {}", ticket.epoch, ticket.holder),
         );
+        let fault = format!("the store shows {shown}, this leader knew of {believed}");
         let event = self
             .scene(now)
             .event("store-conflict", Severity::Critical, fault.clone());
@@ -36,10 +46,21 @@ impl Core {
             self.halt_run(now, step, &fault);
         }
         self.store_fault = Some(fault);
+        // What is newer is the truth; what is older stays a fault.
+        if let Some(found) = found
+            && self.ticket.as_ref().is_none_or(|have| {
+                have.incarnation == found.incarnation && have.epoch <= found.epoch
+            })
+        {
+            self.see(found.incarnation, found.epoch);
+            self.ticket = Some(found);
+        }
     }
 
+    /// Writes the ticket of a started revoke or grant step, unless it is there already.
     pub(super) fn write_ticket(&mut self, now: Now, step: &Step) {
         let Some(to) = self.ticket_of(now, step) else {
+            self.halt_run(now, step.number, "the store has no ticket");
             return;
         };
         if self
@@ -50,18 +71,36 @@ impl Core {
             self.settle_ticket_steps(now);
             return;
         }
-        if self.epoch_max() > to.epoch {
+        let highest = self.epoch_max();
+        let taken = self.ticket.as_ref().is_some_and(|have| {
+            have.epoch > to.epoch || have.epoch == to.epoch && have.holder != to.holder
+        });
+        if highest > to.epoch || taken {
             let reason = format!(
-                "epoch {} was seen and epoch {} was to be taken: the store has lost writes",
-                self.epoch_max(),
+                "epoch {highest} was seen and epoch {} was to be taken: somebody else has moved the stack, or the store \
+                 has lost writes",
                 to.epoch
             );
+            self.halt_run(now, step.number, &reason);
+            return;
+        }
+        if let Some(reason) = self.seen_again(now.mono) {
             self.halt_run(now, step.number, &reason);
             return;
         }
         self.clocks.ticket_pending = true;
         let from = self.ticket.clone();
         self.push(Output::Persist(Persist::Ticket { from, to }));
+    }
+
+    /// The due step that writes a ticket, and the ticket.
+    fn due_ticket(&self, now: Now) -> Option<(Step, Ticket)> {
+        let run = self.going_run()?;
+        let group = run.current_group()?;
+        let ticket_step = |step: &&Step| matches!(step.work, Work::Revoke | Work::Grant);
+        let step = run.steps_of(group).find(ticket_step)?;
+        self.ticket_of(now, step)
+            .map(|ticket| (step.clone(), ticket))
     }
 
     /// The ticket that a revoke or grant step writes.
@@ -97,20 +136,13 @@ impl Core {
 
     /// Settles the revoke or grant step whose ticket is in the store.
     fn settle_ticket_steps(&mut self, now: Now) {
-        let Some(run) = self.going_run() else {
-            return;
-        };
-        let step = run.current_group().and_then(|group| {
-            let ticket_step = |step: &&Step| matches!(step.work, Work::Revoke | Work::Grant);
-            run.steps_of(group).find(ticket_step).cloned()
-        });
-        let Some(step) = step else {
+        let Some((step, to)) = self.due_ticket(now) else {
             return;
         };
         let fits = self
-            .ticket_of(now, &step)
-            .zip(self.ticket.as_ref())
-            .is_some_and(|(to, have)| have.same_right(&to));
+            .ticket
+            .as_ref()
+            .is_some_and(|have| have.same_right(&to));
         if fits {
             let took = self.clocks.took(step.number, now.mono);
             let proof = ProofLine::new(

@@ -17,6 +17,9 @@ pub struct Observation {
     pub sequence: u64,
     /// Wall clock at sending, for display.
     pub sent_at: UnixMillis,
+    /// Milliseconds that the process has run on its own clock: a drained backlog shows here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uptime_ms: Option<Millis>,
     /// The highest term it knows.
     pub term: Term,
     /// True when it leads.
