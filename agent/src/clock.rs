@@ -17,6 +17,8 @@ pub fn mono() -> Mono {
 
 /// The wall clock.
 pub fn wall() -> UnixMillis {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     UnixMillis(Millis::from_duration(since).0)
 }

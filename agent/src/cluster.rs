@@ -74,8 +74,12 @@ impl Cluster {
     /// Reads the kubeconfig. Nothing is asked of the API yet.
     pub(crate) async fn open(config: &KubernetesConfig) -> Result<Self, ClusterError> {
         let unfit = |error: &dyn std::error::Error| ClusterError::Kubeconfig(error.to_string());
-        let kubeconfig = Kubeconfig::read_from(&config.kubeconfig).map_err(|error| unfit(&error))?;
-        let options = KubeConfigOptions { context: config.context.clone(), ..KubeConfigOptions::default() };
+        let kubeconfig =
+            Kubeconfig::read_from(&config.kubeconfig).map_err(|error| unfit(&error))?;
+        let options = KubeConfigOptions {
+            context: config.context.clone(),
+            ..KubeConfigOptions::default()
+        };
         let loading = Box::pin(kube::Config::from_custom_kubeconfig(kubeconfig, &options));
         let mut settings = loading.await.map_err(|error| unfit(&error))?;
         let timeout = config.timeout.duration();
@@ -85,12 +89,18 @@ impl Cluster {
         settings.reset_reader_on_write = true;
         settings.default_retry = false;
         let client = Client::try_from(settings).map_err(|error| unfit(&error))?;
-        Ok(Self { client, timeout, field_manager: config.field_manager.clone() })
+        Ok(Self {
+            client,
+            timeout,
+            field_manager: config.field_manager.clone(),
+        })
     }
 
     /// Whether the API answers at all.
     pub(crate) async fn version(&self) -> Result<(), ClusterError> {
-        let _: serde_json::Value = self.call(Method::GET, "/version", None, "the API's version").await?;
+        let _: serde_json::Value = self
+            .call(Method::GET, "/version", None, "the API's version")
+            .await?;
         Ok(())
     }
 
@@ -113,7 +123,13 @@ impl Cluster {
         name: &str,
     ) -> Result<Scale, ClusterError> {
         let place = place(kind, namespace, name)?;
-        self.call(Method::GET, &format!("{}/scale", place.path), None, &place.name).await
+        self.call(
+            Method::GET,
+            &format!("{}/scale", place.path),
+            None,
+            &place.name,
+        )
+        .await
     }
 
     /// Sets a workload's replicas, if it is still at the revision that was read.
@@ -126,20 +142,30 @@ impl Cluster {
         resource_version: &str,
     ) -> Result<Scale, ClusterError> {
         let place = place(kind, namespace, name)?;
-        let manager: String = self.field_manager.chars().filter(char::is_ascii_alphanumeric).collect();
+        let manager: String = self
+            .field_manager
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
         let path = format!("{}/scale?fieldManager={manager}", place.path);
         let patch = json!({"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}});
-        self.call(Method::PATCH, &path, Some(patch.to_string()), &place.name).await
+        self.call(Method::PATCH, &path, Some(patch.to_string()), &place.name)
+            .await
     }
 
     /// The pods of a selector, terminating ones included.
-    pub(crate) async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, ClusterError> {
+    pub(crate) async fn pods(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<Vec<Pod>, ClusterError> {
         let what = format!("pods of {namespace}");
         if !is_object_name(namespace) {
             return Err(ClusterError::NotFound { object: what });
         }
         let query = escaped(selector);
-        let path = format!("/api/v1/namespaces/{namespace}/pods?limit={PODS_MAX}&labelSelector={query}");
+        let path =
+            format!("/api/v1/namespaces/{namespace}/pods?limit={PODS_MAX}&labelSelector={query}");
         let list: object::PodList = self.call(Method::GET, &path, None, &what).await?;
         Ok(list.items)
     }
@@ -177,7 +203,11 @@ fn explain(error: kube::Error, object: &str) -> ClusterError {
         return match status.code {
             404 => ClusterError::NotFound { object },
             409 => ClusterError::Conflict { object },
-            code => ClusterError::Refused { object, code, message: status.message },
+            code => ClusterError::Refused {
+                object,
+                code,
+                message: status.message,
+            },
         };
     }
     let mut text = error.to_string();
@@ -199,21 +229,29 @@ fn place(kind: WorkloadKind, namespace: &str, name: &str) -> Result<Place, Clust
         WorkloadKind::Deployment => "deployments",
         WorkloadKind::StatefulSet => "statefulsets",
     };
-    Ok(Place { path: format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"), name: object })
+    Ok(Place {
+        path: format!("/apis/apps/v1/namespaces/{namespace}/{plural}/{name}"),
+        name: object,
+    })
 }
 
 /// Whether a text is a name as Kubernetes gives them to objects (RFC 1123 subdomain).
 pub(crate) fn is_object_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     let ends = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-    text.len() <= 253 && text.chars().all(fits) && ends(text.chars().next()) && ends(text.chars().last())
+    text.len() <= 253
+        && text.chars().all(fits)
+        && ends(text.chars().next())
+        && ends(text.chars().last())
 }
 
 /// A query value.
 fn escaped(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()

@@ -16,12 +16,12 @@ use shared::id::{HookName, NodeName, SiteName, StackName};
 use shared::telemetry::LogFormat;
 
 pub use self::limits::Limits;
+pub(crate) use self::modules::is_variable;
 pub use self::modules::{
     HookConfig, HostConfig, KubernetesConfig, PeerConfig, ResponderConfig, Watched,
 };
-pub(crate) use self::modules::is_variable;
 pub use self::nats::NatsConfig;
-pub use self::postgres::{PostgresConfig, Place, Tls};
+pub use self::postgres::{Place, PostgresConfig, Tls};
 
 /// Largest file read, in bytes.
 const CONFIG_BYTES_MAX: u64 = 256 * 1024;
@@ -111,7 +111,11 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
     let postgres = optional_section(&top, "postgres", postgres::read);
     let kubernetes = optional_section(&top, "kubernetes", modules::read_kubernetes);
     let own_site: Option<&SiteName> = site.as_ref();
-    let peers = top.sections("peer").into_iter().map(|peer| modules::read_peer(peer, own_site)).collect();
+    let peers = top
+        .sections("peer")
+        .into_iter()
+        .map(|peer| modules::read_peer(peer, own_site))
+        .collect();
     let responder = optional_section(&top, "responder", modules::read_responder);
     let hooks = modules::read_hooks(&top);
     let limits = limits::read(top.section("limits"));
@@ -124,18 +128,20 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         log: log?,
         log_format: log_format?,
         nats: nats?,
-        host: host?,
-        postgres: postgres?,
-        kubernetes: kubernetes?,
+        host: host.ok()?,
+        postgres: postgres.ok()?,
+        kubernetes: kubernetes.ok()?,
         peers: all(peers)?,
-        responder: responder?,
+        responder: responder.ok()?,
         hooks: hooks?,
         limits: limits?,
     })
 }
 
 fn read_log(top: &Section<'_>) -> Option<String> {
-    let filter: String = top.optional("log", "a log filter").unwrap_or_else(|| "info".to_owned());
+    let filter: String = top
+        .optional("log", "a log filter")
+        .unwrap_or_else(|| "info".to_owned());
     let plain = |c: char| c.is_ascii_alphanumeric() || "=,:_-[]{}\"*. ".contains(c);
     if filter.is_empty() || !filter.chars().all(plain) {
         let allowed = "a level (error, warn, info, debug, trace) or target=level pairs";
@@ -145,15 +151,26 @@ fn read_log(top: &Section<'_>) -> Option<String> {
     Some(filter)
 }
 
-/// A module that is on when its table is there. Outer `None`: the table is wrong.
+/// A value was wrong, and that has been said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said;
+
+/// A value that may be absent.
+type Maybe<T> = Result<Option<T>, Said>;
+
+/// A module that is on when its table is there.
 fn optional_section<'a, T>(
     top: &Section<'a>,
     key: &'static str,
     read: impl FnOnce(Section<'a>) -> Option<T>,
-) -> Option<Option<T>> {
+) -> Maybe<T> {
     let present = top.has(key);
     let section = top.section(key);
-    if present { read(section).map(Some) } else { Some(None) }
+    if present {
+        read(section).map(Some).ok_or(Said)
+    } else {
+        Ok(None)
+    }
 }
 
 /// All of them, or nothing when one could not be made.
@@ -167,18 +184,25 @@ fn absolute(section: &Section<'_>, key: &'static str, allowed: &str) -> Option<P
     check_absolute(section, key, path, allowed)
 }
 
-/// A path that, if there, must be absolute. Outer `None`: it is wrong.
-fn optional_absolute(section: &Section<'_>, key: &'static str, allowed: &str) -> Option<Option<PathBuf>> {
+/// A path that, if there, must be absolute.
+fn optional_absolute(section: &Section<'_>, key: &'static str, allowed: &str) -> Maybe<PathBuf> {
     let present = section.has(key);
     let path: Option<PathBuf> = section.optional(key, allowed);
     match path {
-        Some(path) => check_absolute(section, key, path, allowed).map(Some),
-        None if present => None,
-        None => Some(None),
+        Some(path) => check_absolute(section, key, path, allowed)
+            .map(Some)
+            .ok_or(Said),
+        None if present => Err(Said),
+        None => Ok(None),
     }
 }
 
-fn check_absolute(section: &Section<'_>, key: &'static str, path: PathBuf, allowed: &str) -> Option<PathBuf> {
+fn check_absolute(
+    section: &Section<'_>,
+    key: &'static str,
+    path: PathBuf,
+    allowed: &str,
+) -> Option<PathBuf> {
     if path.is_absolute() {
         Some(path)
     } else {
@@ -193,18 +217,25 @@ fn filled(section: &Section<'_>, key: &'static str, allowed: &str) -> Option<Str
     check_filled(section, key, text, allowed)
 }
 
-/// A text that, if there, must not be empty. Outer `None`: it is wrong.
-fn optional_filled(section: &Section<'_>, key: &'static str, allowed: &str) -> Option<Option<String>> {
+/// A text that, if there, must not be empty.
+fn optional_filled(section: &Section<'_>, key: &'static str, allowed: &str) -> Maybe<String> {
     let present = section.has(key);
     let text: Option<String> = section.optional(key, allowed);
     match text {
-        Some(text) => check_filled(section, key, text, allowed).map(Some),
-        None if present => None,
-        None => Some(None),
+        Some(text) => check_filled(section, key, text, allowed)
+            .map(Some)
+            .ok_or(Said),
+        None if present => Err(Said),
+        None => Ok(None),
     }
 }
 
-fn check_filled(section: &Section<'_>, key: &'static str, text: String, allowed: &str) -> Option<String> {
+fn check_filled(
+    section: &Section<'_>,
+    key: &'static str,
+    text: String,
+    allowed: &str,
+) -> Option<String> {
     if text.is_empty() || text.chars().any(char::is_control) {
         section.problem(key, format!("{text:?}"), allowed);
         return None;
@@ -212,20 +243,21 @@ fn check_filled(section: &Section<'_>, key: &'static str, text: String, allowed:
     Some(text)
 }
 
-/// A program that may be absent. Outer `None`: it is wrong.
-fn optional_argv(section: &Section<'_>, key: &'static str) -> Option<Option<Vec<String>>> {
+/// A program that may be absent.
+fn optional_argv(section: &Section<'_>, key: &'static str) -> Maybe<Vec<String>> {
     if section.has(key) {
-        argv(section, key).map(Some)
+        argv(section, key).map(Some).ok_or(Said)
     } else {
         // Asked for all the same, so that the key is known.
         drop(section.texts(key, ""));
-        Some(None)
+        Ok(None)
     }
 }
 
 /// A program with its arguments, its absolute path first.
 fn argv(section: &Section<'_>, key: &'static str) -> Option<Vec<String>> {
-    const ALLOWED: &str = "a list of texts, the program's absolute path first; no shell is involved";
+    const ALLOWED: &str =
+        "a list of texts, the program's absolute path first; no shell is involved";
     let words = section.texts(key, ALLOWED);
     match words.first() {
         Some(program) if Path::new(program).is_absolute() => Some(words),

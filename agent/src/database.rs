@@ -66,7 +66,8 @@ impl DatabaseError {
         if let Some(answer) = error.as_db_error() {
             return Self::Refused(Box::new(answer.clone()));
         }
-        let io = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        let io = std::error::Error::source(&error)
+            .and_then(|source| source.downcast_ref::<std::io::Error>());
         match io.map(std::io::Error::kind) {
             Some(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Self::Down(error),
             _ => Self::Lost(error),
@@ -101,20 +102,34 @@ impl Drop for Session {
 
 impl Session {
     /// Opens a session in which nothing waits for other sites' acknowledgement.
-    pub(crate) async fn open(config: &PostgresConfig, patience: Duration) -> Result<Self, DatabaseError> {
+    pub(crate) async fn open(
+        config: &PostgresConfig,
+        patience: Duration,
+    ) -> Result<Self, DatabaseError> {
         Self::open_with(config, patience, "").await
     }
 
     /// Opens a session that cannot write.
-    pub(crate) async fn open_read_only(config: &PostgresConfig, patience: Duration) -> Result<Self, DatabaseError> {
+    pub(crate) async fn open_read_only(
+        config: &PostgresConfig,
+        patience: Duration,
+    ) -> Result<Self, DatabaseError> {
         Self::open_with(config, patience, " -c default_transaction_read_only=on").await
     }
 
-    async fn open_with(config: &PostgresConfig, patience: Duration, more: &str) -> Result<Self, DatabaseError> {
+    async fn open_with(
+        config: &PostgresConfig,
+        patience: Duration,
+        more: &str,
+    ) -> Result<Self, DatabaseError> {
         let target = target(config, more)?;
         let connecting = Box::pin(connect(config, &target));
         match tokio::time::timeout(patience, connecting).await {
-            Ok(Ok((client, driver))) => Ok(Self { client, driver, patience }),
+            Ok(Ok((client, driver))) => Ok(Self {
+                client,
+                driver,
+                patience,
+            }),
             Ok(Err(error)) => Err(error),
             Err(_elapsed) => Err(DatabaseError::Hung(patience)),
         }
@@ -136,7 +151,11 @@ impl Session {
     }
 
     /// The one row of a statement.
-    pub(crate) async fn ask(&self, sql: &str, values: &[&(dyn ToSql + Sync)]) -> Result<Row, DatabaseError> {
+    pub(crate) async fn ask(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Row, DatabaseError> {
         self.bounded(self.client.query_one(sql, values)).await
     }
 
@@ -148,9 +167,11 @@ impl Session {
     /// The first column of the first row as text; nothing when there is no row or it is null.
     pub(crate) async fn first_text(&self, sql: &str) -> Result<Option<String>, DatabaseError> {
         let messages = self.bounded(self.client.simple_query(sql)).await?;
-        Ok(messages.iter().find_map(|message| match message {
-            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
+        Ok(messages.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else {
+                return None;
+            };
+            row.get(0).map(str::to_owned)
         }))
     }
 
@@ -175,7 +196,8 @@ pub(crate) fn column<'a, T: tokio_postgres::types::FromSql<'a>>(
     row: &'a Row,
     name: &str,
 ) -> Result<T, DatabaseError> {
-    row.try_get(name).map_err(|error| DatabaseError::Setup(format!("column {name}: {error}")))
+    row.try_get(name)
+        .map_err(|error| DatabaseError::Setup(format!("column {name}: {error}")))
 }
 
 /// The socket file of a server, by which its port can be tried without a session.
@@ -189,39 +211,58 @@ fn target(config: &PostgresConfig, more: &str) -> Result<Config, DatabaseError> 
         Place::Host(host) => target.host(host),
         Place::Socket(directory) => target.host_path(directory),
     };
-    target.port(config.port).user(&config.user).dbname(&config.dbname).application_name("pointsman-agent");
-    target.options(format!("-c synchronous_commit=local -c lock_timeout=5s -c client_min_messages=error{more}"));
+    target
+        .port(config.port)
+        .user(&config.user)
+        .dbname(&config.dbname)
+        .application_name("pointsman-agent");
+    target.options(format!(
+        "-c synchronous_commit=local -c lock_timeout=5s -c client_min_messages=error{more}"
+    ));
     target.ssl_mode(match config.tls {
         Tls::Disable => SslMode::Disable,
         Tls::Require { .. } => SslMode::Require,
     });
     if let Some(file) = &config.password_file {
-        let password = std::fs::read_to_string(file)
-            .map_err(|error| DatabaseError::Setup(format!("cannot read {}: {error}", file.display())))?;
+        let password = std::fs::read_to_string(file).map_err(|error| {
+            DatabaseError::Setup(format!("cannot read {}: {error}", file.display()))
+        })?;
         target.password(password.trim());
     }
     Ok(target)
 }
 
-async fn connect(config: &PostgresConfig, target: &Config) -> Result<(Client, AbortHandle), DatabaseError> {
+async fn connect(
+    config: &PostgresConfig,
+    target: &Config,
+) -> Result<(Client, AbortHandle), DatabaseError> {
     match &config.tls {
         Tls::Disable => {
-            let (client, connection) = target.connect(NoTls).await.map_err(DatabaseError::from_library)?;
+            let (client, connection) = target
+                .connect(NoTls)
+                .await
+                .map_err(DatabaseError::from_library)?;
             Ok((client, drive(connection)))
         }
         Tls::Require { ca_file } => {
             let tls = MakeRustlsConnect::new(tls(ca_file.as_deref())?);
-            let (client, connection) = target.connect(tls).await.map_err(DatabaseError::from_library)?;
+            let (client, connection) = target
+                .connect(tls)
+                .await
+                .map_err(DatabaseError::from_library)?;
             Ok((client, drive(connection)))
         }
     }
 }
 
 /// The session's socket is served by a task of its own.
-fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static) -> AbortHandle {
+fn drive(
+    connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+) -> AbortHandle {
     let driving = async move {
         if let Err(error) = connection.await {
-            let cause = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+            let cause =
+                std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
             tracing::debug!(%error, cause, "a database session ended");
         }
     };
@@ -231,7 +272,9 @@ fn drive(connection: impl Future<Output = Result<(), tokio_postgres::Error>> + S
 fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, DatabaseError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca_file)? {
-        roots.add(certificate).map_err(|error| DatabaseError::Setup(format!("a certificate is unfit: {error}")))?;
+        roots
+            .add(certificate)
+            .map_err(|error| DatabaseError::Setup(format!("a certificate is unfit: {error}")))?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -244,16 +287,25 @@ fn certificates(ca_file: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, 
     let Some(path) = ca_file else {
         let loaded = rustls_native_certs::load_native_certs();
         return if loaded.certs.is_empty() {
-            Err(DatabaseError::Setup("the system has no certificates".to_owned()))
+            Err(DatabaseError::Setup(
+                "the system has no certificates".to_owned(),
+            ))
         } else {
             Ok(loaded.certs)
         };
     };
-    let unfit = |error: std::io::Error| DatabaseError::Setup(format!("cannot read {}: {error}", path.display()));
+    let unfit = |error: std::io::Error| {
+        DatabaseError::Setup(format!("cannot read {}: {error}", path.display()))
+    };
     let pem = std::fs::read(path).map_err(unfit)?;
-    let certificates: Vec<_> = rustls_pemfile::certs(&mut pem.as_slice()).collect::<Result<_, _>>().map_err(unfit)?;
+    let certificates: Vec<_> = rustls_pemfile::certs(&mut pem.as_slice())
+        .collect::<Result<_, _>>()
+        .map_err(unfit)?;
     if certificates.is_empty() {
-        return Err(DatabaseError::Setup(format!("{} holds no certificate", path.display())));
+        return Err(DatabaseError::Setup(format!(
+            "{} holds no certificate",
+            path.display()
+        )));
     }
     Ok(certificates)
 }

@@ -15,7 +15,10 @@ pub fn line(bytes: &[u8]) -> Result<String, DecodeError> {
         Kind::Observation => json::<Observation>(bytes),
         Kind::Command => json::<Command>(bytes),
         Kind::Report => json::<Report>(bytes),
-        Kind::Unknown => Err(DecodeError::OtherKind { found: kind, expected: Kind::Heartbeat }),
+        Kind::Unknown => Err(DecodeError::OtherKind {
+            found: kind,
+            expected: Kind::Heartbeat,
+        }),
     }
 }
 
@@ -63,16 +66,27 @@ mod tests {
             process: ProcessId::new(id),
             epoch: Epoch(2),
             sent_at: UnixMillis(3),
-            state: ReportState::Running { for_ms: Millis(4), progress: "a\u{1b}[2J\u{9b}\nb".to_owned() },
+            state: ReportState::Running {
+                for_ms: Millis(4),
+                progress: "a\u{1b}[2J\u{9b}\nb".to_owned(),
+            },
         };
         let line = line(&encode(&report).unwrap()).unwrap();
         assert!(!line.chars().any(char::is_control), "{line}");
-        assert!(line.contains("\\u001b") && line.contains("\\u009b"), "{line}");
+        assert!(
+            line.contains("\\u001b") && line.contains("\\u009b"),
+            "{line}"
+        );
     }
 
     #[test]
     fn garbage_is_an_error() {
-        for bytes in [&b""[..], b"\xc1", b"{}", b"\x83\xa1v\x01\xa1k\xa1x\xa1b\x80"] {
+        for bytes in [
+            &b""[..],
+            b"\xc1",
+            b"{}",
+            b"\x83\xa1v\x01\xa1k\xa1x\xa1b\x80",
+        ] {
             assert!(line(bytes).is_err(), "{bytes:?}");
         }
     }

@@ -41,18 +41,28 @@ pub(crate) struct Running {
 impl Running {
     /// What a report says of it now.
     pub(crate) fn state(&self, now: Mono) -> ReportState {
-        ReportState::Running { for_ms: now.since(self.since), progress: self.progress.text() }
+        ReportState::Running {
+            for_ms: now.since(self.since),
+            progress: self.progress.text(),
+        }
     }
 
     /// As the gate sees it.
     pub(crate) fn for_gate(&self, now: Mono) -> RunningCommand {
-        RunningCommand { id: self.command.id, state: self.state(now) }
+        RunningCommand {
+            id: self.command.id,
+            state: self.state(now),
+        }
     }
 }
 
 impl Errand {
     pub(crate) fn running(&self, since: Mono) -> Running {
-        Running { command: Arc::clone(&self.command), since, progress: self.progress.clone() }
+        Running {
+            command: Arc::clone(&self.command),
+            since,
+            progress: self.progress.clone(),
+        }
     }
 
     /// Carries the command out and gives its final state.
@@ -62,17 +72,33 @@ impl Errand {
         if let Err(error) = self.ledger.begin(&self.command, clock::wall()).await {
             tracing::error!(command = %self.command.id, error = %Chain(&error), "a command was not begun");
             let state = ReportState::Refused(unwritable(&error));
-            self.reporter.reply(reply.as_ref(), &self.command, self.ledger.epoch(), state.clone()).await;
+            self.reporter
+                .reply(
+                    reply.as_ref(),
+                    &self.command,
+                    self.ledger.epoch(),
+                    state.clone(),
+                )
+                .await;
             return state;
         }
         self.progress.set("begun");
-        let running = ReportState::Running { for_ms: clock::mono().since(begun), progress: self.progress.text() };
-        self.reporter.reply(reply.as_ref(), &self.command, self.ledger.epoch(), running).await;
+        let running = ReportState::Running {
+            for_ms: clock::mono().since(begun),
+            progress: self.progress.text(),
+        };
+        self.reporter
+            .reply(reply.as_ref(), &self.command, self.ledger.epoch(), running)
+            .await;
         let outcome = action::perform(&self.scene, &self.command, &self.progress, resumed).await;
         let took_ms = clock::mono().since(begun);
         let state = match outcome {
             Outcome::Done(proof) => ReportState::Done { took_ms, proof },
-            Outcome::Failed { reason, pending } => ReportState::Failed { took_ms, reason, pending },
+            Outcome::Failed { reason, pending } => ReportState::Failed {
+                took_ms,
+                reason,
+                pending,
+            },
             Outcome::Refused(refusal) => ReportState::Refused(refusal),
         };
         self.record(&state).await;
@@ -81,7 +107,8 @@ impl Errand {
 
     /// Looks at what the command has done before a restart, and gives what is known of it now.
     pub(crate) async fn examine(self) -> ReportState {
-        self.progress.set("looking at what it had done before the agent was restarted");
+        self.progress
+            .set("looking at what it had done before the agent was restarted");
         let state = action::examine(&self.scene, &self.command, &self.progress).await;
         self.record(&state).await;
         state
@@ -95,7 +122,9 @@ impl Errand {
                 ReportState::Done { .. }
                 | ReportState::Failed { .. }
                 | ReportState::Interrupted { .. }
-                | ReportState::Running { .. } => self.ledger.finish(&self.command, state.clone()).await,
+                | ReportState::Running { .. } => {
+                    self.ledger.finish(&self.command, state.clone()).await
+                }
             };
             let Err(error) = written else { return };
             tracing::error!(command = %self.command.id, attempt, error = %Chain(&error), "an outcome was not written");
@@ -105,5 +134,7 @@ impl Errand {
 }
 
 fn unwritable(error: &LedgerError) -> Refusal {
-    Refusal::LedgerUnwritable { reason: Chain(error).to_string() }
+    Refusal::LedgerUnwritable {
+        reason: Chain(error).to_string(),
+    }
 }

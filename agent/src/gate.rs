@@ -115,7 +115,9 @@ fn admitted(state: &GateState<'_>, command: &Command, now: Mono) -> Result<Verdi
     }
     let resumed = match state.known {
         Some(known) if known.digest != command.digest => {
-            return Err(Refusal::OtherContent { command: command.id });
+            return Err(Refusal::OtherContent {
+                command: command.id,
+            });
         }
         Some(known) => match answer(state, known, command.id) {
             Some(answer) => return Ok(Verdict::Replay(answer)),
@@ -126,7 +128,9 @@ fn admitted(state: &GateState<'_>, command: &Command, now: Mono) -> Result<Verdi
     check_age(state, command, now)?;
     check_permission(state, command)?;
     match state.running {
-        Some(running) => Err(Refusal::Busy { running: running.id }),
+        Some(running) => Err(Refusal::Busy {
+            running: running.id,
+        }),
         None => Ok(Verdict::Start { resumed }),
     }
 }
@@ -149,7 +153,10 @@ fn answer(state: &GateState<'_>, known: &Known, id: CommandId) -> Option<ReportS
 pub const fn is_repeatable(outcome: &ReportState) -> bool {
     matches!(
         outcome,
-        ReportState::Interrupted { repeatable: true, .. } | ReportState::Failed { pending: true, .. }
+        ReportState::Interrupted {
+            repeatable: true,
+            ..
+        } | ReportState::Failed { pending: true, .. }
     )
 }
 
@@ -160,16 +167,25 @@ fn check_target(identity: &Identity, command: &Command) -> Result<(), Refusal> {
     if own {
         Ok(())
     } else {
-        Err(Refusal::OtherTarget { site: command.site.clone(), node: command.node.clone() })
+        Err(Refusal::OtherTarget {
+            site: command.site.clone(),
+            node: command.node.clone(),
+        })
     }
 }
 
 fn check_age(state: &GateState<'_>, command: &Command, now: Mono) -> Result<(), Refusal> {
     if command.epoch < state.epoch {
-        return Err(Refusal::OldEpoch { found: command.epoch, highest: state.epoch });
+        return Err(Refusal::OldEpoch {
+            found: command.epoch,
+            highest: state.epoch,
+        });
     }
     if command.epoch == state.epoch && command.term < state.term {
-        return Err(Refusal::OldTerm { found: command.term, highest: state.term });
+        return Err(Refusal::OldTerm {
+            found: command.term,
+            highest: state.term,
+        });
     }
     if command.anchor.process != state.identity.process {
         return Err(Refusal::OtherProcess);
@@ -177,7 +193,10 @@ fn check_age(state: &GateState<'_>, command: &Command, now: Mono) -> Result<(), 
     let valid_for_ms = command.valid_for_ms.min(state.command_age_max);
     match state.sent.age(command.anchor.sequence, now) {
         Age::Known(age_ms) if age_ms <= valid_for_ms => Ok(()),
-        Age::Known(age_ms) | Age::AtLeast(age_ms) => Err(Refusal::PastDeadline { age_ms, valid_for_ms }),
+        Age::Known(age_ms) | Age::AtLeast(age_ms) => Err(Refusal::PastDeadline {
+            age_ms,
+            valid_for_ms,
+        }),
         Age::NeverSent => Err(Refusal::OtherProcess),
     }
 }
@@ -190,7 +209,11 @@ fn check_permission(state: &GateState<'_>, command: &Command) -> Result<(), Refu
             Some(_) => {}
         }
     }
-    if command.action.needs_grant() && command.grant.is_none_or(|grant| grant.epoch != command.epoch) {
+    if command.action.needs_grant()
+        && command
+            .grant
+            .is_none_or(|grant| grant.epoch != command.epoch)
+    {
         return Err(Refusal::NoGrant);
     }
     match state.modules.missing(&command.action) {
@@ -203,21 +226,30 @@ impl Modules {
     /// The module that an action needs and the agent's file does not have.
     pub fn missing(&self, action: &Action) -> Option<String> {
         match action {
-            Action::Check { expect: CheckExpectation::Promotable { database, .. } }
+            Action::Check {
+                expect: CheckExpectation::Promotable { database, .. },
+            }
             | Action::Promote { database, .. }
             | Action::Follow { database, .. } => self.missing_database(database),
             Action::Fence { database, .. } => {
                 let pgdata = || (!self.pgdata).then(|| "postgres.pgdata".to_owned());
                 self.missing_database(database).or_else(pgdata)
             }
-            Action::Check { expect: CheckExpectation::WorkloadsPresent { .. } } | Action::Scale { .. } => {
-                (!self.kubernetes).then(|| "kubernetes".to_owned())
+            Action::Check {
+                expect: CheckExpectation::WorkloadsPresent { .. },
             }
-            Action::Hook { hook, .. } => (!self.hooks.contains(hook)).then(|| format!("hook {hook}")),
-            Action::Verify { probe: ProbeRequest::Sql { .. }, .. } => {
-                self.database.is_none().then(|| "postgres".to_owned())
+            | Action::Scale { .. } => (!self.kubernetes).then(|| "kubernetes".to_owned()),
+            Action::Hook { hook, .. } => {
+                (!self.hooks.contains(hook)).then(|| format!("hook {hook}"))
             }
-            Action::Verify { probe: ProbeRequest::Http { .. }, .. } => None,
+            Action::Verify {
+                probe: ProbeRequest::Sql { .. },
+                ..
+            } => self.database.is_none().then(|| "postgres".to_owned()),
+            Action::Verify {
+                probe: ProbeRequest::Http { .. },
+                ..
+            } => None,
         }
     }
 
@@ -249,7 +281,9 @@ impl SentHeartbeats {
     fn age(&self, sequence: u64, now: Mono) -> Age {
         match (self.times.get(&sequence), self.times.first_key_value()) {
             (Some(at), _) => Age::Known(now.since(*at)),
-            (None, Some((oldest, at))) if sequence < *oldest && sequence > 0 => Age::AtLeast(now.since(*at)),
+            (None, Some((oldest, at))) if sequence < *oldest && sequence > 0 => {
+                Age::AtLeast(now.since(*at))
+            }
             (None, _) => Age::NeverSent,
         }
     }

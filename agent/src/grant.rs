@@ -37,7 +37,9 @@ pub(crate) async fn confirm(
     identity: &Identity,
     grant: Grant,
 ) -> Result<Confirmed, Refusal> {
-    let bucket = Bucket::open(connection, &subject::bucket(&identity.stack)).await.map_err(|e| refusal(&e))?;
+    let bucket = Bucket::open(connection, &subject::bucket(&identity.stack))
+        .await
+        .map_err(|e| refusal(&e))?;
     for _ in 0..ATTEMPTS {
         let since = clock::mono();
         let entry = bucket.entry(key::TICKET).await.map_err(|e| refusal(&e))?;
@@ -60,11 +62,17 @@ pub(crate) async fn confirm(
 
 fn check(ticket: &Ticket, identity: &Identity, grant: Grant) -> Result<(), Refusal> {
     if ticket.epoch != grant.epoch {
-        let why = format!("the ticket is at epoch {}, the grant is for epoch {}", ticket.epoch, grant.epoch);
+        let why = format!(
+            "the ticket is at epoch {}, the grant is for epoch {}",
+            ticket.epoch, grant.epoch
+        );
         return Err(unconfirmed(&why));
     }
     if ticket.holder != identity.site {
-        return Err(unconfirmed(&format!("the ticket's holder is {}", ticket.holder)));
+        return Err(unconfirmed(&format!(
+            "the ticket's holder is {}",
+            ticket.holder
+        )));
     }
     match ticket.grant {
         None => Err(unconfirmed("the epoch is revoked and not yet granted")),
@@ -74,7 +82,9 @@ fn check(ticket: &Ticket, identity: &Identity, grant: Grant) -> Result<(), Refus
 }
 
 fn unconfirmed(reason: &str) -> Refusal {
-    Refusal::GrantNotConfirmed { reason: reason.to_owned() }
+    Refusal::GrantNotConfirmed {
+        reason: reason.to_owned(),
+    }
 }
 
 fn refusal(error: &BucketError) -> Refusal {
@@ -114,14 +124,47 @@ mod tests {
 
     #[test]
     fn only_the_same_epoch_holder_and_nonce_pass() {
-        let grant = Grant { epoch: Epoch(3), nonce: Nonce::new(Uuid::from_u128(9)) };
+        let grant = Grant {
+            epoch: Epoch(3),
+            nonce: Nonce::new(Uuid::from_u128(9)),
+        };
         assert_eq!(check(&ticket(), &identity(), grant), Ok(()));
         let cases = [
-            (Ticket { epoch: Epoch(4), ..ticket() }, "epoch 4"),
-            (Ticket { epoch: Epoch(2), ..ticket() }, "epoch 2"),
-            (Ticket { holder: SiteName::new("dc1").unwrap(), ..ticket() }, "dc1"),
-            (Ticket { grant: None, ..ticket() }, "not yet granted"),
-            (Ticket { grant: Some(Nonce::new(Uuid::from_u128(8))), ..ticket() }, "another grant"),
+            (
+                Ticket {
+                    epoch: Epoch(4),
+                    ..ticket()
+                },
+                "epoch 4",
+            ),
+            (
+                Ticket {
+                    epoch: Epoch(2),
+                    ..ticket()
+                },
+                "epoch 2",
+            ),
+            (
+                Ticket {
+                    holder: SiteName::new("dc1").unwrap(),
+                    ..ticket()
+                },
+                "dc1",
+            ),
+            (
+                Ticket {
+                    grant: None,
+                    ..ticket()
+                },
+                "not yet granted",
+            ),
+            (
+                Ticket {
+                    grant: Some(Nonce::new(Uuid::from_u128(8))),
+                    ..ticket()
+                },
+                "another grant",
+            ),
         ];
         for (ticket, word) in cases {
             let refusal = check(&ticket, &identity(), grant).unwrap_err().to_string();

@@ -76,10 +76,23 @@ impl Pulse {
             fitness,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             foreign_server: moment.foreign_server,
-            host: readings.host.as_ref().and_then(|host| host.borrow().as_ref().map(|r| r.value.clone())),
-            database: readings.database.as_ref().and_then(|r| r.borrow().as_ref().map(|r| database(r, now))),
-            cluster: readings.cluster.as_ref().and_then(|r| r.borrow().as_ref().map(|r| cluster(r, now))),
-            peers: readings.peers.iter().filter_map(|r| r.borrow().as_ref().map(|r| peer(r, now))).collect(),
+            host: readings
+                .host
+                .as_ref()
+                .and_then(|host| host.borrow().as_ref().map(|r| r.value.clone())),
+            database: readings
+                .database
+                .as_ref()
+                .and_then(|r| r.borrow().as_ref().map(|r| database(r, now))),
+            cluster: readings
+                .cluster
+                .as_ref()
+                .and_then(|r| r.borrow().as_ref().map(|r| cluster(r, now))),
+            peers: readings
+                .peers
+                .iter()
+                .filter_map(|r| r.borrow().as_ref().map(|r| peer(r, now)))
+                .collect(),
             running: moment.running,
         }
     }
@@ -99,13 +112,20 @@ impl Pulse {
         if now.since(self.begun) < JUST_STARTED {
             unfit.push(Unfit::JustStarted);
         }
-        if self.late_at.is_some_and(|at| now.since(at) < LAG_REMEMBERED) {
+        if self
+            .late_at
+            .is_some_and(|at| now.since(at) < LAG_REMEMBERED)
+        {
             unfit.push(Unfit::LoopLag);
         }
         if !connected {
             unfit.push(Unfit::NotConnected);
         }
-        if unfit.is_empty() { Fitness::Fit } else { Fitness::Unfit(unfit) }
+        if unfit.is_empty() {
+            Fitness::Fit
+        } else {
+            Fitness::Unfit(unfit)
+        }
     }
 }
 
@@ -122,7 +142,10 @@ fn database(reading: &Reading<DatabaseReading>, now: Mono) -> DatabaseSample {
 }
 
 fn cluster(reading: &Reading<ClusterSample>, now: Mono) -> ClusterSample {
-    ClusterSample { age_ms: now.since(reading.at), ..reading.value.clone() }
+    ClusterSample {
+        age_ms: now.since(reading.at),
+        ..reading.value.clone()
+    }
 }
 
 fn peer(reading: &Reading<PeerReading>, now: Mono) -> PeerSample {
@@ -136,7 +159,11 @@ fn peer(reading: &Reading<PeerReading>, now: Mono) -> PeerSample {
 
 /// This boot of the host, as the kernel names it.
 pub(crate) fn boot_id() -> Option<BootId> {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().parse().ok()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]

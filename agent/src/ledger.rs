@@ -126,19 +126,33 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError`] for anything but a whole ledger of this agent or a directory that never had one.
-    pub fn open(directory: &Path, identity: &Identity, capacity: usize) -> Result<Self, LedgerError> {
+    pub fn open(
+        directory: &Path,
+        identity: &Identity,
+        capacity: usize,
+    ) -> Result<Self, LedgerError> {
         let disk = Disk::open(directory)?;
         let path = disk.path();
         let content = match disk.read()? {
             Some(text) => Content::parse(&path, &text, identity)?,
             None => Content::empty(identity),
         };
-        let unwritable = |source| LedgerError::Unwritable { path: path.clone(), source };
+        let unwritable = |source| LedgerError::Unwritable {
+            path: path.clone(),
+            source,
+        };
         // Written at once, so that a read-only disk is a start-up error and not one in a failover.
         disk.write(&content.text()).map_err(unwritable)?;
         disk.mark_begun().map_err(unwritable)?;
         let (content, disk) = (Mutex::new(content), Mutex::new(disk));
-        Ok(Self { inner: Arc::new(Inner { content, disk, path, capacity }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                content,
+                disk,
+                path,
+                capacity,
+            }),
+        })
     }
 
     /// The highest epoch obeyed.
@@ -154,14 +168,23 @@ impl Ledger {
     /// What is known of a command, for the gate.
     pub fn known(&self, id: CommandId) -> Option<Known> {
         let content = self.content();
-        let entry = content.entries.iter().find(|entry| entry.command.id == id)?;
-        Some(Known { digest: entry.command.digest.clone(), outcome: entry.outcome.clone() })
+        let entry = content
+            .entries
+            .iter()
+            .find(|entry| entry.command.id == id)?;
+        Some(Known {
+            digest: entry.command.digest.clone(),
+            outcome: entry.outcome.clone(),
+        })
     }
 
     /// The commands that were begun and have no outcome, oldest first.
     pub fn unfinished(&self) -> Vec<Command> {
         let content = self.content();
-        let open = content.entries.iter().filter(|entry| entry.outcome.is_none());
+        let open = content
+            .entries
+            .iter()
+            .filter(|entry| entry.outcome.is_none());
         open.map(|entry| entry.command.clone()).collect()
     }
 
@@ -190,7 +213,11 @@ impl Ledger {
     /// [`LedgerError::Unwritable`]: the outcome is remembered in memory all the same.
     pub async fn finish(&self, command: &Command, outcome: ReportState) -> Result<(), LedgerError> {
         self.content().finish(command.id, outcome);
-        if command.action.changes() { self.write().await } else { Ok(()) }
+        if command.action.changes() {
+            self.write().await
+        } else {
+            Ok(())
+        }
     }
 
     /// Takes a command out that was begun and refused before it did anything. Its epoch stays.
@@ -198,31 +225,53 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unwritable`].
     pub async fn forget(&self, command: &Command) -> Result<(), LedgerError> {
-        self.content().entries.retain(|entry| entry.command.id != command.id);
-        if command.action.changes() { self.write().await } else { Ok(()) }
+        self.content()
+            .entries
+            .retain(|entry| entry.command.id != command.id);
+        if command.action.changes() {
+            self.write().await
+        } else {
+            Ok(())
+        }
     }
 
     async fn write(&self) -> Result<(), LedgerError> {
         let (sender, receiver) = oneshot::channel();
         let inner = Arc::clone(&self.inner);
-        let writing = std::thread::Builder::new().name("ledger".to_owned()).stack_size(256 * 1024).spawn(move || {
-            let disk = inner.disk.lock().unwrap_or_else(PoisonError::into_inner);
-            // Taken under the disk's lock, so that the newest content is never overwritten by an older one.
-            let text = inner.content.lock().unwrap_or_else(PoisonError::into_inner).text();
-            let written = disk.write(&text);
-            drop(disk);
-            // Before the answer, so that whoever drops the ledger then has released its lock.
-            drop(inner);
-            // Nobody waits any more when the agent is ending.
-            drop(sender.send(written));
-        });
-        let unwritable = |source| LedgerError::Unwritable { path: self.inner.path.clone(), source };
+        let writing = std::thread::Builder::new()
+            .name("ledger".to_owned())
+            .stack_size(256 * 1024)
+            .spawn(move || {
+                let disk = inner.disk.lock().unwrap_or_else(PoisonError::into_inner);
+                // Taken under the disk's lock, so that the newest content is never overwritten by an older one.
+                let text = inner
+                    .content
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .text();
+                let written = disk.write(&text);
+                drop(disk);
+                // Before the answer, so that whoever drops the ledger then has released its lock.
+                drop(inner);
+                // Nobody waits any more when the agent is ending.
+                drop(sender.send(written));
+            });
+        let unwritable = |source| LedgerError::Unwritable {
+            path: self.inner.path.clone(),
+            source,
+        };
         writing.map_err(unwritable)?;
-        receiver.await.unwrap_or_else(|_| Err(io::Error::other("the writer ended"))).map_err(unwritable)
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(io::Error::other("the writer ended")))
+            .map_err(unwritable)
     }
 
     fn content(&self) -> MutexGuard<'_, Content> {
-        self.inner.content.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .content
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -240,12 +289,20 @@ impl Content {
     }
 
     fn parse(path: &Path, text: &str, identity: &Identity) -> Result<Self, LedgerError> {
-        let corrupt = |why: String| LedgerError::Corrupt { path: path.to_owned(), why };
-        let content: Self = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
+        let corrupt = |why: String| LedgerError::Corrupt {
+            path: path.to_owned(),
+            why,
+        };
+        let content: Self =
+            serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
         if content.format != FORMAT {
-            return Err(corrupt(format!("its format is {}, this version reads {FORMAT}", content.format)));
+            return Err(corrupt(format!(
+                "its format is {}, this version reads {FORMAT}",
+                content.format
+            )));
         }
-        let own = (&content.stack, &content.site, &content.node) == (&identity.stack, &identity.site, &identity.node);
+        let own = (&content.stack, &content.site, &content.node)
+            == (&identity.stack, &identity.site, &identity.node);
         if !own {
             return Err(LedgerError::OtherAgent {
                 path: path.to_owned(),
@@ -274,10 +331,20 @@ impl Content {
             self.term = self.term.max(command.term);
         }
         self.entries.retain(|entry| entry.command.id != command.id);
-        self.entries.push(Entry { command: command.clone(), accepted_at: at, outcome: None });
+        self.entries.push(Entry {
+            command: command.clone(),
+            accepted_at: at,
+            outcome: None,
+        });
         while self.entries.len() > capacity {
             // An unfinished command is never dropped: its effect is not known.
-            let Some(oldest) = self.entries.iter().position(|entry| entry.outcome.is_some()) else { break };
+            let Some(oldest) = self
+                .entries
+                .iter()
+                .position(|entry| entry.outcome.is_some())
+            else {
+                break;
+            };
             self.entries.remove(oldest);
         }
     }

@@ -16,7 +16,11 @@ const USAGE: u8 = 2;
 /// Says once a second what it sees of this host, its database and its cluster, and carries out the commands of
 /// Pointsman's coordinators.
 #[derive(Debug, Parser)]
-#[command(name = "pointsman-agent", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "pointsman-agent",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Arguments {
     /// The agent's file (TOML).
     #[arg(long, value_name = "FILE", env = "POINTSMAN_AGENT_CONFIG")]
@@ -64,7 +68,10 @@ fn main() -> ExitCode {
 
 fn serve(config: AgentConfig) -> ExitCode {
     // Few blocking threads: they serve name lookups and a look at a filesystem, and each costs memory.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(32).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(32)
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -86,7 +93,9 @@ fn serve(config: AgentConfig) -> ExitCode {
 
 fn decode_message() -> ExitCode {
     let mut bytes = Vec::new();
-    let limit = u64::try_from(MESSAGE_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let limit = u64::try_from(MESSAGE_BYTES_MAX)
+        .unwrap_or(u64::MAX)
+        .saturating_add(1);
     if let Err(error) = std::io::stdin().take(limit).read_to_end(&mut bytes) {
         complain(&format!("pointsman-agent: standard input: {error}"));
         return ExitCode::FAILURE;

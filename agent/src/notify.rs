@@ -25,7 +25,10 @@ impl Supervisor {
             socket.set_nonblocking(true).ok()?;
             Some((socket, address.ok()?))
         });
-        Self { socket, watched: std::env::var_os("WATCHDOG_USEC").is_some() }
+        Self {
+            socket,
+            watched: std::env::var_os("WATCHDOG_USEC").is_some(),
+        }
     }
 
     pub(crate) fn ready(&self) {
@@ -44,10 +47,11 @@ impl Supervisor {
     }
 
     fn send(&self, text: &str) {
-        if let Some((socket, address)) = &self.socket {
-            if let Err(error) = socket.send_to_addr(text.as_bytes(), address) {
-                tracing::debug!(%error, text, "the supervisor was not told");
-            }
+        let Some((socket, address)) = &self.socket else {
+            return;
+        };
+        if let Err(error) = socket.send_to_addr(text.as_bytes(), address) {
+            tracing::debug!(%error, text, "the supervisor was not told");
         }
     }
 }
@@ -63,7 +67,10 @@ mod tests {
         let receiver = UnixDatagram::bind(&path).unwrap();
         let address = SocketAddr::from_pathname(&path).unwrap();
         let socket = UnixDatagram::unbound().unwrap();
-        let supervisor = Supervisor { socket: Some((socket, address)), watched: true };
+        let supervisor = Supervisor {
+            socket: Some((socket, address)),
+            watched: true,
+        };
         supervisor.ready();
         supervisor.alive();
         let mut buffer = [0; 32];

@@ -32,7 +32,8 @@ impl DataDirectory {
     /// # Errors
     /// A sentence, when it cannot be looked at.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
-        let unfit = |error: std::io::Error| format!("{} cannot be looked at: {error}", path.display());
+        let unfit =
+            |error: std::io::Error| format!("{} cannot be looked at: {error}", path.display());
         let real = path.canonicalize().map_err(unfit)?;
         let owner = std::fs::metadata(real.join("global")).map_err(unfit)?.uid();
         Ok(Self { path: real, owner })
@@ -44,7 +45,8 @@ impl DataDirectory {
     /// A sentence, when it cannot be read.
     pub(crate) fn system_identifier(&self) -> Result<String, String> {
         let path = self.path.join("global/pg_control");
-        let bytes = std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let bytes = std::fs::read(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
         let first: [u8; 8] = bytes
             .get(..8)
             .and_then(|first| first.try_into().ok())
@@ -65,11 +67,17 @@ impl DataDirectory {
     /// # Errors
     /// A sentence, when the kernel does not list processes.
     pub(crate) fn processes(&self) -> Result<Processes, String> {
-        let list = std::fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {error}"))?;
+        let list =
+            std::fs::read_dir("/proc").map_err(|error| format!("/proc cannot be read: {error}"))?;
         let mut found = Processes::default();
         for entry in list.flatten() {
-            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            let Some(pid) = number.and_then(Pid::from_raw) else { continue };
+            let number = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok());
+            let Some(pid) = number.and_then(Pid::from_raw) else {
+                continue;
+            };
             match self.belongs(pid) {
                 Belongs::Yes => found.members.push(pid),
                 Belongs::Hidden => found.hidden.push(pid),
@@ -83,14 +91,21 @@ impl DataDirectory {
         let proc = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
         match std::fs::read_link(proc.join("cwd")) {
             // A directory that was removed meanwhile is shown with a suffix.
-            Ok(cwd) if cwd == self.path || cwd.as_os_str() == format!("{} (deleted)", self.path.display()).as_str() => {
+            Ok(cwd)
+                if cwd == self.path
+                    || cwd.as_os_str() == format!("{} (deleted)", self.path.display()).as_str() =>
+            {
                 Belongs::Yes
             }
             Ok(_) => Belongs::No,
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 let owned = std::fs::metadata(&proc).is_ok_and(|meta| meta.uid() == self.owner);
                 let name = std::fs::read_to_string(proc.join("comm")).unwrap_or_default();
-                if owned && name.contains("post") { Belongs::Hidden } else { Belongs::No }
+                if owned && name.contains("post") {
+                    Belongs::Hidden
+                } else {
+                    Belongs::No
+                }
             }
             // It has ended: a zombie has no working directory and writes nothing.
             Err(_) => Belongs::No,
@@ -119,7 +134,11 @@ mod tests {
     fn processes_are_told_by_their_working_directory() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("global")).unwrap();
-        std::fs::write(directory.path().join("global/pg_control"), 7_654_321_u64.to_ne_bytes()).unwrap();
+        std::fs::write(
+            directory.path().join("global/pg_control"),
+            7_654_321_u64.to_ne_bytes(),
+        )
+        .unwrap();
         let data = DataDirectory::open(directory.path()).unwrap();
         assert_eq!(data.system_identifier().unwrap(), "7654321");
         assert_eq!(data.processes().unwrap(), Processes::default());
@@ -131,7 +150,11 @@ mod tests {
             .unwrap();
         let pid = Pid::from_child(&child);
         assert_eq!(data.processes().unwrap().members, [pid]);
-        std::fs::write(directory.path().join("postmaster.pid"), format!("{}\n/x\n", pid.as_raw_nonzero())).unwrap();
+        std::fs::write(
+            directory.path().join("postmaster.pid"),
+            format!("{}\n/x\n", pid.as_raw_nonzero()),
+        )
+        .unwrap();
         assert_eq!(data.postmaster(), Some(pid));
         assert!(signal(pid, Signal::KILL));
         child.wait().unwrap();
@@ -143,7 +166,14 @@ mod tests {
     fn a_stranger_is_not_the_postmaster() {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("global")).unwrap();
-        std::fs::write(directory.path().join("postmaster.pid"), format!("{}\n", std::process::id())).unwrap();
-        assert_eq!(DataDirectory::open(directory.path()).unwrap().postmaster(), None);
+        std::fs::write(
+            directory.path().join("postmaster.pid"),
+            format!("{}\n", std::process::id()),
+        )
+        .unwrap();
+        assert_eq!(
+            DataDirectory::open(directory.path()).unwrap().postmaster(),
+            None
+        );
     }
 }

@@ -24,7 +24,11 @@ pub(crate) struct Reporter {
 impl Reporter {
     pub(crate) fn new(connection: Connection, identity: Identity) -> Self {
         let subject = Subject::report(&identity.stack, &identity.site, &identity.node);
-        Self { connection, identity, subject }
+        Self {
+            connection,
+            identity,
+            subject,
+        }
     }
 
     /// Tells everybody who listens.
@@ -33,7 +37,13 @@ impl Reporter {
     }
 
     /// Answers the sender of a command, if it waits.
-    pub(crate) async fn reply(&self, to: Option<&Subject>, command: &Command, epoch: Epoch, state: ReportState) {
+    pub(crate) async fn reply(
+        &self,
+        to: Option<&Subject>,
+        command: &Command,
+        epoch: Epoch,
+        state: ReportState,
+    ) {
         if let Some(to) = to {
             self.send(to, command, epoch, state).await;
         }
@@ -54,13 +64,17 @@ impl Reporter {
             Ok(Publication::Dropped(why)) => {
                 tracing::debug!(command = %command.id, ?why, "a report was dropped");
             }
-            Err(error) => tracing::error!(command = %command.id, error = %Chain(&error), "a report cannot be sent"),
+            Err(error) => {
+                tracing::error!(command = %command.id, error = %Chain(&error), "a report cannot be sent");
+            }
         }
     }
 }
 
 /// A text as reports carry it: bounded, without control characters except line ends.
 pub(crate) fn bounded(text: &str) -> String {
-    let clean = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
+    let clean = text
+        .chars()
+        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
     clean.take(REPORT_TEXT_LEN_MAX).collect()
 }

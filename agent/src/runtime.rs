@@ -158,8 +158,8 @@ impl Agent {
         loop {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => return Ok(self.say_ended("SIGTERM")),
-                _ = interrupt.recv() => return Ok(self.say_ended("SIGINT")),
+                _ = terminate.recv() => break self.say_ended("SIGTERM"),
+                _ = interrupt.recv() => break self.say_ended("SIGINT"),
                 _ = ticks.tick() => {
                     let now = clock::mono();
                     self.pulse.note_lag(now.since(expected), now);
@@ -172,14 +172,18 @@ impl Agent {
                 Some(ended) = self.errands.join_next() => self.conclude(ended).await,
                 received = self.commands.next() => match received {
                     Some(received) => self.receive(received).await,
-                    None => return Ok(self.say_ended("the bus connection was closed")),
+                    None => break self.say_ended("the bus connection was closed"),
                 },
             }
         }
+        Ok(())
     }
 
     fn say_ended(&self, why: &str) {
-        let running = self.running.as_ref().map(|running| running.command.id.to_string());
+        let running = self
+            .running
+            .as_ref()
+            .map(|running| running.command.id.to_string());
         tracing::info!(why, running, "agent ends");
     }
 
@@ -189,15 +193,28 @@ impl Agent {
         }
         // From the due time, not from now, so that the rhythm does not drift; but never to catch up.
         let next = self.heartbeat_due.after(HEARTBEAT);
-        self.heartbeat_due = if next > now { next } else { now.after(HEARTBEAT) };
+        self.heartbeat_due = if next > now {
+            next
+        } else {
+            now.after(HEARTBEAT)
+        };
         let (connected, foreign_server) = self.server();
         let running = self.running.as_ref().map(|running| running.command.id);
-        let moment = Moment { epoch: self.ledger.epoch(), connected, foreign_server, running };
+        let moment = Moment {
+            epoch: self.ledger.epoch(),
+            connected,
+            foreign_server,
+            running,
+        };
         let heartbeat = self.pulse.next(&self.readings, moment, now);
         if !connected {
             return;
         }
-        let subject = Subject::heartbeat(&self.identity.stack, &self.identity.site, &self.identity.node);
+        let subject = Subject::heartbeat(
+            &self.identity.stack,
+            &self.identity.site,
+            &self.identity.node,
+        );
         match self.connection.publish(&subject, &heartbeat).await {
             Ok(Publication::Published) => self.pulse.note_sent(now),
             Ok(Publication::Dropped(why)) => tracing::debug!(?why, "a heartbeat was dropped"),
@@ -211,16 +228,23 @@ impl Agent {
             ConnectionState::Disconnected => (false, None),
             ConnectionState::Connected { server_name } => {
                 let own = self.config.nats.own_server_name.as_ref();
-                (true, Some(server_name).filter(|name| own.is_some_and(|own| own != name)))
+                (
+                    true,
+                    Some(server_name).filter(|name| own.is_some_and(|own| own != name)),
+                )
             }
         }
     }
 
     async fn tell_progress(&mut self, now: Mono) {
-        let Some(running) = self.running.as_ref().filter(|_| now >= self.report_due) else { return };
+        let Some(running) = self.running.as_ref().filter(|_| now >= self.report_due) else {
+            return;
+        };
         self.report_due = now.after(self.config.limits.report_every);
         let state = running.state(now);
-        self.reporter.publish(&running.command, self.ledger.epoch(), state).await;
+        self.reporter
+            .publish(&running.command, self.ledger.epoch(), state)
+            .await;
     }
 
     async fn receive(&mut self, received: Received<Command>) {
@@ -248,13 +272,24 @@ impl Agent {
         let epoch = self.ledger.epoch();
         match gate::admit(&state, &command, now) {
             Verdict::Start { resumed } => self.begin(command, reply, resumed, now),
-            Verdict::Replay(state) => self.reporter.reply(reply.as_ref(), &command, epoch, state).await,
+            Verdict::Replay(state) => {
+                self.reporter
+                    .reply(reply.as_ref(), &command, epoch, state)
+                    .await;
+            }
             Verdict::Refuse(refusal) => {
                 tracing::warn!(
                     command = %command.id, kind = command.action.kind(), step = command.step,
                     epoch = command.epoch.0, %refusal, "command refused"
                 );
-                self.reporter.reply(reply.as_ref(), &command, epoch, ReportState::Refused(refusal)).await;
+                self.reporter
+                    .reply(
+                        reply.as_ref(),
+                        &command,
+                        epoch,
+                        ReportState::Refused(refusal),
+                    )
+                    .await;
             }
         }
     }
@@ -273,7 +308,8 @@ impl Agent {
         };
         self.running = Some(errand.running(now));
         self.report_due = now.after(self.config.limits.report_every);
-        self.errands.spawn(async move { Some(errand.carry_out(reply, resumed).await) });
+        self.errands
+            .spawn(async move { Some(errand.carry_out(reply, resumed).await) });
     }
 
     /// Looks at the next command that an earlier process left unfinished.
@@ -295,17 +331,23 @@ impl Agent {
             progress: crate::action::Progress::default(),
         };
         self.running = Some(errand.running(now));
-        self.errands.spawn(async move { Some(errand.examine().await) });
+        self.errands
+            .spawn(async move { Some(errand.examine().await) });
     }
 
     async fn conclude(&mut self, ended: Result<Option<ReportState>, JoinError>) {
-        let Some(running) = self.running.take() else { return };
+        let Some(running) = self.running.take() else {
+            return;
+        };
         let state = match ended {
             Ok(Some(state)) => state,
             Ok(None) => return,
             Err(error) => {
                 tracing::error!(command = %running.command.id, %error, "a command's task broke off");
-                ReportState::Interrupted { found: "the agent's task broke off".to_owned(), repeatable: false }
+                ReportState::Interrupted {
+                    found: "the agent's task broke off".to_owned(),
+                    repeatable: false,
+                }
             }
         };
         let command = &running.command;

@@ -30,15 +30,25 @@ impl Senders {
 
     fn place(&self, sender: &str) -> String {
         let full = self.counts.len() >= SENDERS_MAX && !self.counts.contains_key(sender);
-        if full { "(others)".to_owned() } else { sender.to_owned() }
+        if full {
+            "(others)".to_owned()
+        } else {
+            sender.to_owned()
+        }
     }
 }
 
 /// `site.node` of `_INBOX.<site>.<node>.…`; what does not look so is unnamed.
 fn sender(reply: Option<&Subject>) -> String {
-    let tokens: Vec<&str> = reply.map(|subject| subject.as_str().split('.').collect()).unwrap_or_default();
+    let tokens: Vec<&str> = reply
+        .map(|subject| subject.as_str().split('.').collect())
+        .unwrap_or_default();
     match tokens.as_slice() {
-        ["_INBOX", site, node, _, ..] => format!("{site}.{node}").chars().filter(|c| !c.is_control()).take(128).collect(),
+        ["_INBOX", site, node, _, ..] => format!("{site}.{node}")
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(128)
+            .collect(),
         _ => "(unnamed)".to_owned(),
     }
 }
@@ -50,7 +60,11 @@ mod tests {
     use super::*;
 
     fn garbage() -> Garbage {
-        Garbage { error: DecodeError::OtherVersion { found: 9 }, first: vec![1], size: 1 }
+        Garbage {
+            error: DecodeError::OtherVersion { found: 9 },
+            first: vec![1],
+            size: 1,
+        }
     }
 
     #[test]

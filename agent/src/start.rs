@@ -11,8 +11,14 @@ use crate::runtime::AgentError;
 /// What the gate needs to know of the modules.
 pub(crate) fn modules(config: &AgentConfig) -> Modules {
     Modules {
-        database: config.postgres.as_ref().map(|postgres| postgres.database.clone()),
-        pgdata: config.postgres.as_ref().is_some_and(|postgres| postgres.pgdata.is_some()),
+        database: config
+            .postgres
+            .as_ref()
+            .map(|postgres| postgres.database.clone()),
+        pgdata: config
+            .postgres
+            .as_ref()
+            .is_some_and(|postgres| postgres.pgdata.is_some()),
         kubernetes: config.kubernetes.is_some(),
         hooks: config.hooks.keys().cloned().collect(),
     }
@@ -30,7 +36,12 @@ pub(crate) async fn probes(
         let listener = bound.map_err(|source| AgentError::Responder { address, source })?;
         tasks.spawn(responder::run(listener, identity.clone()));
     }
-    let mut readings = Readings { host: None, database: None, cluster: None, peers: Vec::new() };
+    let mut readings = Readings {
+        host: None,
+        database: None,
+        cluster: None,
+        peers: Vec::new(),
+    };
     if let Some(host) = config.host.clone() {
         let (writer, reader) = watch::channel(None);
         tasks.spawn(probe::host::run(host, writer));

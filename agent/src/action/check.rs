@@ -18,9 +18,18 @@ const POLL: Duration = Duration::from_millis(250);
 
 pub(super) async fn perform(job: &Job<'_>, expect: &CheckExpectation) -> Result<Vec<ProofLine>> {
     match expect {
-        CheckExpectation::Promotable { system_identifier, timeline, min_lsn, .. } => {
-            let wanted =
-                promote::Wanted { system_identifier, timeline: *timeline, min_lsn: *min_lsn, slots: &[] };
+        CheckExpectation::Promotable {
+            system_identifier,
+            timeline,
+            min_lsn,
+            ..
+        } => {
+            let wanted = promote::Wanted {
+                system_identifier,
+                timeline: *timeline,
+                min_lsn: *min_lsn,
+                slots: &[],
+            };
             promotable(job, &wanted).await
         }
         CheckExpectation::WorkloadsPresent { targets } => workloads_present(job, targets).await,
@@ -50,7 +59,10 @@ async fn promotable(job: &Job<'_>, wanted: &promote::Wanted<'_>) -> Result<Vec<P
             ]);
         }
         if job.is_over() {
-            let reason = format!("its position moves (now {}): the primary lives", position.unwrap_or_default());
+            let reason = format!(
+                "its position moves (now {}): the primary lives",
+                position.unwrap_or_default()
+            );
             return Err(failed(reason));
         }
         job.progress.set("watching whether its position moves");
@@ -69,12 +81,23 @@ async fn workloads_present(job: &Job<'_>, targets: &[ScaleTarget]) -> Result<Vec
     let cluster = job.cluster().await?;
     let mut proof = Vec::with_capacity(targets.len());
     for target in targets {
-        let name = format!("{} {}/{}", target.kind.as_str(), target.namespace, target.object);
+        let name = format!(
+            "{} {}/{}",
+            target.kind.as_str(),
+            target.namespace,
+            target.object
+        );
         job.progress.set(format!("looking at {name}"));
-        let found = cluster.workload(target.kind, &target.namespace, &target.object).await;
+        let found = cluster
+            .workload(target.kind, &target.namespace, &target.object)
+            .await;
         let workload = found.map_err(|error| failed(error.to_string()))?;
         let paused = if workload.spec.paused { ", paused" } else { "" };
-        let words = format!("wants {}, ready {}{paused}", workload.wanted(), workload.status.ready_replicas);
+        let words = format!(
+            "wants {}, ready {}{paused}",
+            workload.wanted(),
+            workload.status.ready_replicas
+        );
         proof.push(ProofLine::new(&name, &words));
     }
     Ok(proof)

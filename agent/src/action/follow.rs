@@ -45,7 +45,10 @@ pub(super) async fn perform(job: &Job<'_>, wanted: &Wanted<'_>) -> Result<Vec<Pr
     let mut proof = Vec::new();
     if !follows(&before, wanted) {
         point(&session, config, wanted).await?;
-        proof.push(ProofLine::new("primary_conninfo", &format!("set to {} by reload", wanted.primary)));
+        proof.push(ProofLine::new(
+            "primary_conninfo",
+            &format!("set to {} by reload", wanted.primary),
+        ));
     }
     let reached = await_stream(job, config, wanted, session).await?;
     proof.extend(reached);
@@ -55,13 +58,18 @@ pub(super) async fn perform(job: &Job<'_>, wanted: &Wanted<'_>) -> Result<Vec<Pr
 /// Whether a repointing that was cut off has had its effect.
 pub(super) async fn look(job: &Job<'_>, wanted: &Wanted<'_>) -> Seen {
     let looking = async {
-        let config = job.postgres().map_err(|_| "the agent's file has no postgres any more".to_owned())?;
+        let config = job
+            .postgres()
+            .map_err(|_| "the agent's file has no postgres any more".to_owned())?;
         let words = |error: DatabaseError| format!("the database does not answer: {error}");
         let session = Session::open(config, PATIENCE).await.map_err(words)?;
         look_at(&session).await.map_err(words)
     };
     match looking.await {
-        Ok(observed) if observed.system_identifier == *wanted.system_identifier && follows(&observed, wanted) => {
+        Ok(observed)
+            if observed.system_identifier == *wanted.system_identifier
+                && follows(&observed, wanted) =>
+        {
             Seen::Done(stream_lines(&observed, wanted))
         }
         Ok(observed) => Seen::NotDone(stream_words(&observed)),
@@ -72,13 +80,29 @@ pub(super) async fn look(job: &Job<'_>, wanted: &Wanted<'_>) -> Seen {
 async fn point(session: &Session, config: &PostgresConfig, wanted: &Wanted<'_>) -> Result<()> {
     let (host, port) = (wanted.primary.host(), wanted.primary.port());
     let conninfo = format!("host={host} port={port} {}", config.follow_conninfo);
-    let slot = if wanted.slot.0.is_empty() { config.slot.as_deref().unwrap_or_default() } else { &wanted.slot.0 };
+    let slot = if wanted.slot.0.is_empty() {
+        config.slot.as_deref().unwrap_or_default()
+    } else {
+        &wanted.slot.0
+    };
     let pointing = async {
-        session.order(&format!("ALTER SYSTEM SET primary_slot_name = {}", literal(slot))).await?;
-        session.order(&format!("ALTER SYSTEM SET primary_conninfo = {}", literal(conninfo.trim()))).await?;
+        session
+            .order(&format!(
+                "ALTER SYSTEM SET primary_slot_name = {}",
+                literal(slot)
+            ))
+            .await?;
+        session
+            .order(&format!(
+                "ALTER SYSTEM SET primary_conninfo = {}",
+                literal(conninfo.trim())
+            ))
+            .await?;
         session.order("SELECT pg_reload_conf()").await
     };
-    pointing.await.map_err(|error| failed(format!("primary_conninfo cannot be set: {error}")))
+    pointing
+        .await
+        .map_err(|error| failed(format!("primary_conninfo cannot be set: {error}")))
 }
 
 async fn await_stream(
@@ -98,7 +122,9 @@ async fn await_stream(
             },
         };
         let words = match looked {
-            Ok(observed) if follows(&observed, wanted) => return Ok(stream_lines(&observed, wanted)),
+            Ok(observed) if follows(&observed, wanted) => {
+                return Ok(stream_lines(&observed, wanted));
+            }
             Ok(observed) => {
                 if Instant::now() >= history_at {
                     history_at = Instant::now() + HISTORY_EVERY;
@@ -112,7 +138,10 @@ async fn await_stream(
             }
         };
         if job.is_over() {
-            return Err(failed(format!("it does not stream from {} in time: {words}", wanted.primary)));
+            return Err(failed(format!(
+                "it does not stream from {} in time: {words}",
+                wanted.primary
+            )));
         }
         job.progress.set(words);
         tokio::time::sleep(POLL).await;
@@ -130,11 +159,21 @@ fn follows(observed: &Observed, wanted: &Wanted<'_>) -> bool {
 }
 
 /// WAL past the fork exists here and nowhere on the new timeline: only a rewind throws it away.
-fn refuse_if_ahead(config: &PostgresConfig, observed: &Observed, wanted: &Wanted<'_>) -> Result<()> {
-    let Some(pgdata) = config.pgdata.as_ref() else { return Ok(()) };
-    let Some(newer) = history::newest_above(pgdata, wanted.above_timeline) else { return Ok(()) };
+fn refuse_if_ahead(
+    config: &PostgresConfig,
+    observed: &Observed,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    let Some(pgdata) = config.pgdata.as_ref() else {
+        return Ok(());
+    };
+    let Some(newer) = history::newest_above(pgdata, wanted.above_timeline) else {
+        return Ok(());
+    };
     let forks = history::read(pgdata, newer).unwrap_or_default();
-    let fork = forks.iter().find(|fork| Some(fork.timeline) == observed.timeline);
+    let fork = forks
+        .iter()
+        .find(|fork| Some(fork.timeline) == observed.timeline);
     match fork.zip(observed.position) {
         Some((fork, position)) if position > fork.at => Err(failed(format!(
             "needs rewind: its position {position} is past {}, where timeline {newer} left timeline {}",
@@ -145,11 +184,20 @@ fn refuse_if_ahead(config: &PostgresConfig, observed: &Observed, wanted: &Wanted
 }
 
 fn stream_lines(observed: &Observed, wanted: &Wanted<'_>) -> Vec<ProofLine> {
-    let timeline = observed.receiver.as_ref().and_then(crate::probe::postgres::Receiver::timeline);
+    let timeline = observed
+        .receiver
+        .as_ref()
+        .and_then(crate::probe::postgres::Receiver::timeline);
     let timeline = timeline.map(|t| t.to_string()).unwrap_or_default();
     vec![
-        ProofLine::new("WAL receiver", &format!("streaming timeline {timeline} from {}", wanted.primary)),
-        ProofLine::new("position", &observed.position.unwrap_or_default().to_string()),
+        ProofLine::new(
+            "WAL receiver",
+            &format!("streaming timeline {timeline} from {}", wanted.primary),
+        ),
+        ProofLine::new(
+            "position",
+            &observed.position.unwrap_or_default().to_string(),
+        ),
     ]
 }
 
@@ -158,8 +206,16 @@ fn stream_words(observed: &Observed) -> String {
         return format!("{}, no WAL receiver", observed.role_words());
     };
     let sender = receiver.host.as_deref().unwrap_or("an unknown sender");
-    let state = if receiver.is_streaming() { "streaming" } else { "waiting" };
-    format!("{}, WAL receiver {state} from {sender}:{}", observed.role_words(), receiver.port.unwrap_or_default())
+    let state = if receiver.is_streaming() {
+        "streaming"
+    } else {
+        "waiting"
+    };
+    format!(
+        "{}, WAL receiver {state} from {sender}:{}",
+        observed.role_words(),
+        receiver.port.unwrap_or_default()
+    )
 }
 
 /// A text as an SQL literal, whatever it holds.
@@ -181,7 +237,10 @@ mod tests {
 
     #[test]
     fn literals_cannot_be_left() {
-        assert_eq!(literal("user=a password='x y'"), "'user=a password=''x y'''");
+        assert_eq!(
+            literal("user=a password='x y'"),
+            "'user=a password=''x y'''"
+        );
         assert_eq!(literal(r"a\'b"), r"E'a\\''b'");
     }
 }

@@ -15,7 +15,9 @@ pub(super) struct Fork {
 
 /// The history of a timeline as the data directory has it; nothing when it has none.
 pub(super) fn read(pgdata: &Path, timeline: Timeline) -> Option<Vec<Fork>> {
-    let path = pgdata.join("pg_wal").join(format!("{:08X}.history", timeline.0));
+    let path = pgdata
+        .join("pg_wal")
+        .join(format!("{:08X}.history", timeline.0));
     Some(parse(&std::fs::read_to_string(path).ok()?))
 }
 
@@ -52,8 +54,14 @@ mod tests {
         assert_eq!(
             forks,
             [
-                Fork { timeline: Timeline(1), at: Lsn(0x0300_0148) },
-                Fork { timeline: Timeline(2), at: Lsn(0x1_0B00_0028) },
+                Fork {
+                    timeline: Timeline(1),
+                    at: Lsn(0x0300_0148)
+                },
+                Fork {
+                    timeline: Timeline(2),
+                    at: Lsn(0x1_0B00_0028)
+                },
             ]
         );
     }
@@ -65,7 +73,10 @@ mod tests {
         for name in ["00000002.history", "0000000A.history", "00000003.partial"] {
             std::fs::write(directory.path().join("pg_wal").join(name), "1\t0/1\tx\n").unwrap();
         }
-        assert_eq!(newest_above(directory.path(), Timeline(1)), Some(Timeline(10)));
+        assert_eq!(
+            newest_above(directory.path(), Timeline(1)),
+            Some(Timeline(10))
+        );
         assert_eq!(newest_above(directory.path(), Timeline(10)), None);
         assert_eq!(read(directory.path(), Timeline(2)).unwrap()[0].at, Lsn(1));
         assert_eq!(read(directory.path(), Timeline(7)), None);

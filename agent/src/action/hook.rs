@@ -34,12 +34,21 @@ pub(super) async fn perform(
     given: &BTreeMap<String, String>,
 ) -> Result<Vec<ProofLine>> {
     let config = job.scene.config.hooks.get(name);
-    let missing = || Stop::Refused(Refusal::NoModule { module: format!("hook {name}") });
+    let missing = || {
+        Stop::Refused(Refusal::NoModule {
+            module: format!("hook {name}"),
+        })
+    };
     let config = config.ok_or_else(missing)?;
     let begun = Instant::now();
     let limit = config.timeout.duration().min(job.left());
     let mut child = spawn(job, config, given)?;
-    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+    let group = Group(
+        child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw),
+    );
     let output = tokio::spawn(tails(child.stdout.take(), child.stderr.take()));
     job.progress.set(format!("hook {name} runs"));
     let ended = tokio::time::timeout(limit, child.wait()).await;
@@ -53,7 +62,9 @@ pub(super) async fn perform(
             ProofLine::new(&format!("hook {name}"), &format!("ended well after {took}")),
             ProofLine::new("output", &tail),
         ]),
-        Ok(Ok(status)) => Err(failed(format!("hook {name} ended with {status} after {took}: {tail}"))),
+        Ok(Ok(status)) => Err(failed(format!(
+            "hook {name} ended with {status} after {took}: {tail}"
+        ))),
         Ok(Err(error)) => Err(failed(format!("hook {name} cannot be waited for: {error}"))),
         Err(_elapsed) => Err(Stop::Failed {
             reason: format!("hook {name} had not ended after {took} and was killed: {tail}"),
@@ -63,26 +74,45 @@ pub(super) async fn perform(
 }
 
 fn spawn(job: &Job<'_>, config: &HookConfig, given: &BTreeMap<String, String>) -> Result<Child> {
-    let (program, arguments) = config.argv.split_first().ok_or_else(|| failed("the hook has no program"))?;
+    let (program, arguments) = config
+        .argv
+        .split_first()
+        .ok_or_else(|| failed("the hook has no program"))?;
     let mut command = Command::new(program);
-    command.args(arguments).env_clear().current_dir("/").process_group(0);
+    command
+        .args(arguments)
+        .env_clear()
+        .current_dir("/")
+        .process_group(0);
     for name in INHERITED {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    command.envs(&config.environment).envs(environment(job, given)?);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().map_err(|error| failed(format!("{program} cannot be run: {error}")))
+    command
+        .envs(&config.environment)
+        .envs(environment(job, given)?);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+        .spawn()
+        .map_err(|error| failed(format!("{program} cannot be run: {error}")))
 }
 
-fn environment(job: &Job<'_>, given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
+fn environment(
+    job: &Job<'_>,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
     let command = job.command;
     let mut environment = BTreeMap::new();
     for (name, value) in given {
         let name = name.to_ascii_uppercase();
         if !is_variable(&name) || value.contains('\0') {
-            return Err(failed(format!("{name:?} cannot be an environment variable")));
+            return Err(failed(format!(
+                "{name:?} cannot be an environment variable"
+            )));
         }
         environment.insert(format!("POINTSMAN_{name}"), value.clone());
     }
@@ -138,7 +168,9 @@ async fn tails(
 }
 
 async fn tail(pipe: Option<impl AsyncRead + Unpin>) -> String {
-    let Some(mut pipe) = pipe else { return String::new() };
+    let Some(mut pipe) = pipe else {
+        return String::new();
+    };
     let mut kept: Vec<u8> = Vec::with_capacity(TAIL);
     let mut piece = [0; 512];
     while let Ok(read @ 1..) = pipe.read(&mut piece).await {

@@ -42,7 +42,10 @@ impl Progress {
     }
 
     pub(crate) fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -91,17 +94,35 @@ pub(crate) enum Stop {
 pub(crate) type Result<T> = std::result::Result<T, Stop>;
 
 /// Carries out a command.
-pub(crate) async fn perform(scene: &Scene, command: &Command, progress: &Progress, resumed: bool) -> Outcome {
+pub(crate) async fn perform(
+    scene: &Scene,
+    command: &Command,
+    progress: &Progress,
+    resumed: bool,
+) -> Outcome {
     let allowed = command.deadline_ms.duration();
     let deadline = Instant::now() + allowed;
-    let job = Job { scene, command, progress, deadline, resumed };
+    let job = Job {
+        scene,
+        command,
+        progress,
+        deadline,
+        resumed,
+    };
     let acting = Box::pin(act(&job));
     match tokio::time::timeout(allowed + OVERTIME, acting).await {
         Ok(Ok(proof)) => Outcome::Done(proof),
-        Ok(Err(Stop::Failed { reason, pending })) => Outcome::Failed { reason: bounded(&reason), pending },
+        Ok(Err(Stop::Failed { reason, pending })) => Outcome::Failed {
+            reason: bounded(&reason),
+            pending,
+        },
         Ok(Err(Stop::Refused(refusal))) => Outcome::Refused(refusal),
         Err(_elapsed) => Outcome::Failed {
-            reason: format!("given up after {} s, last: {}", (allowed + OVERTIME).as_secs(), progress.text()),
+            reason: format!(
+                "given up after {} s, last: {}",
+                (allowed + OVERTIME).as_secs(),
+                progress.text()
+            ),
             pending: command.action.changes(),
         },
     }
@@ -110,13 +131,37 @@ pub(crate) async fn perform(scene: &Scene, command: &Command, progress: &Progres
 async fn act(job: &Job<'_>) -> Result<Vec<ProofLine>> {
     match &job.command.action {
         Action::Check { expect } => check::perform(job, expect).await,
-        Action::Fence { system_identifier, .. } => fence::perform(job, system_identifier).await,
-        Action::Promote { system_identifier, timeline, min_lsn, slots, .. } => {
-            let wanted = promote::Wanted { system_identifier, timeline: *timeline, min_lsn: *min_lsn, slots };
+        Action::Fence {
+            system_identifier, ..
+        } => fence::perform(job, system_identifier).await,
+        Action::Promote {
+            system_identifier,
+            timeline,
+            min_lsn,
+            slots,
+            ..
+        } => {
+            let wanted = promote::Wanted {
+                system_identifier,
+                timeline: *timeline,
+                min_lsn: *min_lsn,
+                slots,
+            };
             promote::perform(job, &wanted).await
         }
-        Action::Follow { system_identifier, primary, above_timeline, slot, .. } => {
-            let wanted = follow::Wanted { system_identifier, primary, above_timeline: *above_timeline, slot };
+        Action::Follow {
+            system_identifier,
+            primary,
+            above_timeline,
+            slot,
+            ..
+        } => {
+            let wanted = follow::Wanted {
+                system_identifier,
+                primary,
+                above_timeline: *above_timeline,
+                slot,
+            };
             follow::perform(job, &wanted).await
         }
         Action::Scale { targets } => scale::perform(job, targets).await,
@@ -128,16 +173,31 @@ async fn act(job: &Job<'_>) -> Result<Vec<ProofLine>> {
 /// Looks at what a command has done that a restart of the agent cut off. Changes nothing.
 pub(crate) async fn examine(scene: &Scene, command: &Command, progress: &Progress) -> ReportState {
     let deadline = Instant::now() + EXAMINATION;
-    let job = Job { scene, command, progress, deadline, resumed: true };
+    let job = Job {
+        scene,
+        command,
+        progress,
+        deadline,
+        resumed: true,
+    };
     let looking = Box::pin(look(&job));
     let seen = match tokio::time::timeout(EXAMINATION, looking).await {
         Ok(seen) => seen,
         Err(_elapsed) => Seen::NotDone(format!("no answer within {} s", EXAMINATION.as_secs())),
     };
     match seen {
-        Seen::Done(proof) => ReportState::Done { took_ms: shared::clock::Millis(0), proof },
-        Seen::NotDone(found) => ReportState::Interrupted { found: bounded(&found), repeatable: true },
-        Seen::Unknowable(found) => ReportState::Interrupted { found: bounded(&found), repeatable: false },
+        Seen::Done(proof) => ReportState::Done {
+            took_ms: shared::clock::Millis(0),
+            proof,
+        },
+        Seen::NotDone(found) => ReportState::Interrupted {
+            found: bounded(&found),
+            repeatable: true,
+        },
+        Seen::Unknowable(found) => ReportState::Interrupted {
+            found: bounded(&found),
+            repeatable: false,
+        },
     }
 }
 
@@ -151,42 +211,83 @@ pub(crate) enum Seen {
 
 async fn look(job: &Job<'_>) -> Seen {
     match &job.command.action {
-        Action::Check { .. } | Action::Verify { .. } => Seen::NotDone("it changes nothing".to_owned()),
+        Action::Check { .. } | Action::Verify { .. } => {
+            Seen::NotDone("it changes nothing".to_owned())
+        }
         Action::Fence { .. } => fence::look(job).await,
-        Action::Promote { system_identifier, timeline, min_lsn, slots, .. } => {
-            let wanted = promote::Wanted { system_identifier, timeline: *timeline, min_lsn: *min_lsn, slots };
+        Action::Promote {
+            system_identifier,
+            timeline,
+            min_lsn,
+            slots,
+            ..
+        } => {
+            let wanted = promote::Wanted {
+                system_identifier,
+                timeline: *timeline,
+                min_lsn: *min_lsn,
+                slots,
+            };
             promote::look(job, &wanted).await
         }
-        Action::Follow { system_identifier, primary, above_timeline, slot, .. } => {
-            let wanted = follow::Wanted { system_identifier, primary, above_timeline: *above_timeline, slot };
+        Action::Follow {
+            system_identifier,
+            primary,
+            above_timeline,
+            slot,
+            ..
+        } => {
+            let wanted = follow::Wanted {
+                system_identifier,
+                primary,
+                above_timeline: *above_timeline,
+                slot,
+            };
             follow::look(job, &wanted).await
         }
         Action::Scale { targets } => scale::look(job, targets).await,
-        Action::Hook { hook, .. } => {
-            Seen::Unknowable(format!("hook {hook} was running; whether it took effect cannot be seen from here"))
-        }
+        Action::Hook { hook, .. } => Seen::Unknowable(format!(
+            "hook {hook} was running; whether it took effect cannot be seen from here"
+        )),
     }
 }
 
 impl Job<'_> {
     /// The database's settings.
     pub(crate) fn postgres(&self) -> Result<&PostgresConfig> {
-        let missing = || Stop::Refused(Refusal::NoModule { module: "postgres".to_owned() });
+        let missing = || {
+            Stop::Refused(Refusal::NoModule {
+                module: "postgres".to_owned(),
+            })
+        };
         self.scene.config.postgres.as_ref().ok_or_else(missing)
     }
 
     /// The cluster's API.
     pub(crate) async fn cluster(&self) -> Result<Cluster> {
         let config: Option<&KubernetesConfig> = self.scene.config.kubernetes.as_ref();
-        let missing = || Stop::Refused(Refusal::NoModule { module: "kubernetes".to_owned() });
-        Cluster::open(config.ok_or_else(missing)?).await.map_err(|error: ClusterError| failed(error.to_string()))
+        let missing = || {
+            Stop::Refused(Refusal::NoModule {
+                module: "kubernetes".to_owned(),
+            })
+        };
+        Cluster::open(config.ok_or_else(missing)?)
+            .await
+            .map_err(|error: ClusterError| failed(error.to_string()))
     }
 
     /// Confirms the right to be live by a write. What it allows must begin at once.
     pub(crate) async fn confirm_grant(&self) -> Result<Confirmed> {
         let grant = self.command.grant.ok_or(Stop::Refused(Refusal::NoGrant))?;
-        self.progress.set("confirming the grant by a write to the store");
-        Box::pin(grant::confirm(&self.scene.connection, &self.scene.identity, grant)).await.map_err(Stop::Refused)
+        self.progress
+            .set("confirming the grant by a write to the store");
+        Box::pin(grant::confirm(
+            &self.scene.connection,
+            &self.scene.identity,
+            grant,
+        ))
+        .await
+        .map_err(Stop::Refused)
     }
 
     /// Whether time is up.
@@ -202,10 +303,16 @@ impl Job<'_> {
 
 /// A failure that leaves nothing to come.
 pub(crate) fn failed(reason: impl Into<String>) -> Stop {
-    Stop::Failed { reason: reason.into(), pending: false }
+    Stop::Failed {
+        reason: reason.into(),
+        pending: false,
+    }
 }
 
 /// The database is not what the step needs; nothing was done.
 pub(crate) fn wrong_role(found: impl Into<String>, needed: impl Into<String>) -> Stop {
-    Stop::Refused(Refusal::WrongRole { found: found.into(), needed: needed.into() })
+    Stop::Refused(Refusal::WrongRole {
+        found: found.into(),
+        needed: needed.into(),
+    })
 }

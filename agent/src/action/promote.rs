@@ -25,7 +25,7 @@ const RECONNECT: Duration = Duration::from_millis(100);
 /// Longest wait for one answer while promoting: a server at the end of recovery is busy.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Longest time for the checkpoint that later rewinds need; the step does not wait for it.
-const CHECKPOINT: Duration = Duration::from_secs(3_600);
+const CHECKPOINT: Duration = Duration::from_hours(1);
 /// Canary write in a session that must be able to write.
 const CANARY: &str = "SELECT (pg_logical_emit_message(true, 'pointsman-canary', $1)-'0/0'::pg_lsn)::int8 AS written, \
      current_setting('transaction_read_only') AS read_only";
@@ -48,21 +48,36 @@ pub(super) async fn perform(job: &Job<'_>, wanted: &Wanted<'_>) -> Result<Vec<Pr
     let before = look_at(&session).await.map_err(unreachable)?;
     let mut proof = Vec::new();
     if is_promoted(&before, wanted, job.resumed) {
-        proof.push(ProofLine::new("role", &format!("{} already, by this command", before.role_words())));
+        proof.push(ProofLine::new(
+            "role",
+            &format!("{} already, by this command", before.role_words()),
+        ));
     } else {
         check(&before, wanted)?;
         proof.push(line("position before", before.position.unwrap_or_default()));
         clear_synchronous_names(&session, &mut proof).await?;
         let confirmed = job.confirm_grant().await?;
-        let confirmed = if confirmed.is_fresh() { confirmed } else { job.confirm_grant().await? };
+        let confirmed = if confirmed.is_fresh() {
+            confirmed
+        } else {
+            job.confirm_grant().await?
+        };
         if !confirmed.is_fresh() {
             return Err(failed("the grant was confirmed too slowly to act on it"));
         }
         proof.push(ProofLine::new("grant", "confirmed by a write to the store"));
         let took = ask_until_promoted(job, config, session).await?;
-        proof.push(ProofLine::new("recovery", &format!("ended {} ms after the first request", took.as_millis())));
+        proof.push(ProofLine::new(
+            "recovery",
+            &format!("ended {} ms after the first request", took.as_millis()),
+        ));
     }
-    prove(job, config, wanted, &mut proof).await.map_err(|reason| Stop::Failed { reason, pending: true })?;
+    prove(job, config, wanted, &mut proof)
+        .await
+        .map_err(|reason| Stop::Failed {
+            reason,
+            pending: true,
+        })?;
     Ok(proof)
 }
 
@@ -82,7 +97,13 @@ pub(super) async fn look(job: &Job<'_>, wanted: &Wanted<'_>) -> Seen {
     if !is_promoted(&observed, wanted, true) {
         return Seen::NotDone(format!("it is {}", observed.role_words()));
     }
-    let mut proof = vec![ProofLine::new("role", &format!("{}, seen after a restart of the agent", observed.role_words()))];
+    let mut proof = vec![ProofLine::new(
+        "role",
+        &format!(
+            "{}, seen after a restart of the agent",
+            observed.role_words()
+        ),
+    )];
     match prove(job, config, wanted, &mut proof).await {
         Ok(()) => Seen::Done(proof),
         Err(reason) => Seen::NotDone(reason),
@@ -106,44 +127,75 @@ pub(super) fn check(observed: &Observed, wanted: &Wanted<'_>) -> Result<()> {
         ));
     }
     if !observed.in_recovery || observed.timeline != Some(wanted.timeline) {
-        return Err(wrong_role(observed.role_words(), format!("a standby on timeline {}", wanted.timeline)));
+        return Err(wrong_role(
+            observed.role_words(),
+            format!("a standby on timeline {}", wanted.timeline),
+        ));
     }
     let position = observed.position.unwrap_or_default();
     if position < wanted.min_lsn {
-        return Err(wrong_role(format!("position {position}"), format!("at least {}", wanted.min_lsn)));
+        return Err(wrong_role(
+            format!("position {position}"),
+            format!("at least {}", wanted.min_lsn),
+        ));
     }
     if let Some(obstacle) = observed.obstacles.first() {
-        return Err(wrong_role(format!("obstacle {obstacle:?}"), "a standby without obstacle"));
+        return Err(wrong_role(
+            format!("obstacle {obstacle:?}"),
+            "a standby without obstacle",
+        ));
     }
     Ok(())
 }
 
 /// An inherited list names the old primary's standbys: the first write would wait for them without end.
 async fn clear_synchronous_names(session: &Session, proof: &mut Vec<ProofLine>) -> Result<()> {
-    let names = session.first_text("SHOW synchronous_standby_names").await.map_err(unreachable)?;
+    let names = session
+        .first_text("SHOW synchronous_standby_names")
+        .await
+        .map_err(unreachable)?;
     let names = names.unwrap_or_default();
     if names.is_empty() {
         return Ok(());
     }
     let clearing = async {
-        session.order("ALTER SYSTEM SET synchronous_standby_names = ''").await?;
+        session
+            .order("ALTER SYSTEM SET synchronous_standby_names = ''")
+            .await?;
         session.order("SELECT pg_reload_conf()").await
     };
-    clearing.await.map_err(|error| failed(format!("synchronous_standby_names cannot be cleared: {error}")))?;
-    proof.push(ProofLine::new("synchronous_standby_names", &format!("cleared, was {names:?}")));
+    clearing.await.map_err(|error| {
+        failed(format!(
+            "synchronous_standby_names cannot be cleared: {error}"
+        ))
+    })?;
+    proof.push(ProofLine::new(
+        "synchronous_standby_names",
+        &format!("cleared, was {names:?}"),
+    ));
     Ok(())
 }
 
 /// Gives the time from the first request to the end of recovery.
-async fn ask_until_promoted(job: &Job<'_>, config: &PostgresConfig, session: Session) -> Result<Duration> {
+async fn ask_until_promoted(
+    job: &Job<'_>,
+    config: &PostgresConfig,
+    session: Session,
+) -> Result<Duration> {
     let begun = Instant::now();
     let mut session = Some(session);
     let mut ask = begun;
     let mut trouble = String::new();
     loop {
         if job.is_over() {
-            let reason = format!("recovery has not ended after {} ms{trouble}", begun.elapsed().as_millis());
-            return Err(Stop::Failed { reason, pending: true });
+            let reason = format!(
+                "recovery has not ended after {} ms{trouble}",
+                begun.elapsed().as_millis()
+            );
+            return Err(Stop::Failed {
+                reason,
+                pending: true,
+            });
         }
         let answer = match &session {
             Some(session) => turn(session, &mut ask).await,
@@ -157,15 +209,24 @@ async fn ask_until_promoted(job: &Job<'_>, config: &PostgresConfig, session: Ses
                     trouble = format!(", last: {error}");
                 }
                 tokio::time::sleep(RECONNECT).await;
-                session = open(config).await.map_err(|error| trouble = format!(", last: {error}")).ok();
+                session = open(config)
+                    .await
+                    .map_err(|error| trouble = format!(", last: {error}"))
+                    .ok();
             }
         }
-        job.progress.set(format!("recovery goes on after {} ms{trouble}", begun.elapsed().as_millis()));
+        job.progress.set(format!(
+            "recovery goes on after {} ms{trouble}",
+            begun.elapsed().as_millis()
+        ));
     }
 }
 
 /// Asks for the promotion when that is due; true when recovery has ended.
-async fn turn(session: &Session, ask: &mut Instant) -> std::result::Result<bool, Option<DatabaseError>> {
+async fn turn(
+    session: &Session,
+    ask: &mut Instant,
+) -> std::result::Result<bool, Option<DatabaseError>> {
     if Instant::now() >= *ask {
         *ask = Instant::now() + ASK_AGAIN;
         match session.ask("SELECT pg_promote(false)", &[]).await {
@@ -175,7 +236,10 @@ async fn turn(session: &Session, ask: &mut Instant) -> std::result::Result<bool,
             Err(error) => return Err(Some(error)),
         }
     }
-    let row = session.ask("SELECT pg_is_in_recovery() AS in_recovery", &[]).await.map_err(Some)?;
+    let row = session
+        .ask("SELECT pg_is_in_recovery() AS in_recovery", &[])
+        .await
+        .map_err(Some)?;
     let in_recovery: bool = column(&row, "in_recovery").map_err(Some)?;
     Ok(!in_recovery)
 }
@@ -189,13 +253,20 @@ async fn prove(
 ) -> std::result::Result<(), String> {
     job.progress.set("proving that it writes");
     let said = |what: &str, error: DatabaseError| format!("{what}: {error}");
-    let session = open(config).await.map_err(|error| said("no new session after the promotion", error))?;
-    let after = look_at(&session).await.map_err(|error| said("no sample after the promotion", error))?;
+    let session = open(config)
+        .await
+        .map_err(|error| said("no new session after the promotion", error))?;
+    let after = look_at(&session)
+        .await
+        .map_err(|error| said("no sample after the promotion", error))?;
     if after.in_recovery || after.timeline <= Some(wanted.timeline) {
         return Err(format!("it is {} after the promotion", after.role_words()));
     }
     if after.system_identifier != *wanted.system_identifier {
-        return Err(format!("its system identifier is {}", after.system_identifier));
+        return Err(format!(
+            "its system identifier is {}",
+            after.system_identifier
+        ));
     }
     proof.push(ProofLine::new("role", &after.role_words()));
     canary(job, &session, proof).await?;
@@ -203,7 +274,9 @@ async fn prove(
         prove_history(pgdata, timeline, wanted, proof)?;
     }
     for slot in wanted.slots {
-        make_slot(&session, slot).await.map_err(|error| said(&format!("slot {}", slot.0), error))?;
+        make_slot(&session, slot)
+            .await
+            .map_err(|error| said(&format!("slot {}", slot.0), error))?;
         proof.push(ProofLine::new("slot", &slot.0));
     }
     start_checkpoint(session);
@@ -211,15 +284,27 @@ async fn prove(
     Ok(())
 }
 
-async fn canary(job: &Job<'_>, session: &Session, proof: &mut Vec<ProofLine>) -> std::result::Result<(), String> {
+async fn canary(
+    job: &Job<'_>,
+    session: &Session,
+    proof: &mut Vec<ProofLine>,
+) -> std::result::Result<(), String> {
     let mark = format!("epoch {} command {}", job.command.epoch, job.command.id);
-    let row = session.ask(CANARY, &[&mark]).await.map_err(|error| format!("the canary was not written: {error}"))?;
+    let row = session
+        .ask(CANARY, &[&mark])
+        .await
+        .map_err(|error| format!("the canary was not written: {error}"))?;
     let read_only: String = column(&row, "read_only").map_err(|error| error.to_string())?;
     let written: i64 = column(&row, "written").map_err(|error| error.to_string())?;
     if read_only != "off" {
-        return Err(format!("transaction_read_only is {read_only} in a new session"));
+        return Err(format!(
+            "transaction_read_only is {read_only} in a new session"
+        ));
     }
-    let row = session.ask(FLUSHED, &[]).await.map_err(|error| format!("the canary was not read back: {error}"))?;
+    let row = session
+        .ask(FLUSHED, &[])
+        .await
+        .map_err(|error| format!("the canary was not read back: {error}"))?;
     let flushed: i64 = column(&row, "flushed").map_err(|error| error.to_string())?;
     let names: String = column(&row, "names").map_err(|error| error.to_string())?;
     if flushed < written {
@@ -229,7 +314,10 @@ async fn canary(job: &Job<'_>, session: &Session, proof: &mut Vec<ProofLine>) ->
         return Err(format!("synchronous_standby_names is still {names:?}"));
     }
     let at = u64::try_from(written).map(Lsn).unwrap_or_default();
-    proof.push(ProofLine::new("canary", &format!("written and flushed up to {at}")));
+    proof.push(ProofLine::new(
+        "canary",
+        &format!("written and flushed up to {at}"),
+    ));
     Ok(())
 }
 
@@ -241,15 +329,24 @@ fn prove_history(
     proof: &mut Vec<ProofLine>,
 ) -> std::result::Result<(), String> {
     let Some(forks) = history::read(pgdata, timeline) else {
-        proof.push(ProofLine::new("history", "not readable by the agent, not looked at"));
+        proof.push(ProofLine::new(
+            "history",
+            "not readable by the agent, not looked at",
+        ));
         return Ok(());
     };
     match forks.last() {
         Some(fork) if fork.timeline == wanted.timeline && fork.at >= wanted.min_lsn => {
-            proof.push(ProofLine::new("history", &format!("timeline {timeline} left {} at {}", fork.timeline, fork.at)));
+            proof.push(ProofLine::new(
+                "history",
+                &format!("timeline {timeline} left {} at {}", fork.timeline, fork.at),
+            ));
             Ok(())
         }
-        Some(fork) => Err(format!("timeline {timeline} left {} at {}", fork.timeline, fork.at)),
+        Some(fork) => Err(format!(
+            "timeline {timeline} left {} at {}",
+            fork.timeline, fork.at
+        )),
         None => Err(format!("the history of timeline {timeline} is empty")),
     }
 }
@@ -269,7 +366,9 @@ fn start_checkpoint(mut session: Session) {
     tokio::spawn(async move {
         match session.order("CHECKPOINT").await {
             Ok(()) => tracing::info!("checkpoint after the promotion is done"),
-            Err(error) => tracing::warn!(%error, "no checkpoint after the promotion; rewinds need one"),
+            Err(error) => {
+                tracing::warn!(%error, "no checkpoint after the promotion; rewinds need one");
+            }
         }
     });
 }

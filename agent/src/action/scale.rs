@@ -23,7 +23,10 @@ pub(super) async fn perform(job: &Job<'_>, targets: &[ScaleTarget]) -> Result<Ve
     let cluster = job.cluster().await?;
     let mut proof = Vec::new();
     for target in targets {
-        proof.push(ProofLine::new(&words(target), &write(job, &cluster, target).await?));
+        proof.push(ProofLine::new(
+            &words(target),
+            &write(job, &cluster, target).await?,
+        ));
     }
     let mut open: Vec<&ScaleTarget> = targets.iter().collect();
     loop {
@@ -36,7 +39,9 @@ pub(super) async fn perform(job: &Job<'_>, targets: &[ScaleTarget]) -> Result<Ve
                     waiting.push(format!("{}: {why}", words(target)));
                     left.push(target);
                 }
-                Ok(Rollout::Failed(why)) => return Err(failed(format!("{}: {why}", words(target)))),
+                Ok(Rollout::Failed(why)) => {
+                    return Err(failed(format!("{}: {why}", words(target))));
+                }
                 Err(error) => {
                     waiting.push(format!("{}: {error}", words(target)));
                     left.push(target);
@@ -79,8 +84,14 @@ async fn write(job: &Job<'_>, cluster: &Cluster, target: &ScaleTarget) -> Result
     loop {
         match write_once(job, cluster, target, &mut confirmed).await? {
             Ok(found) => return Ok(found),
-            Err(ClusterError::NotFound { object }) => return Err(failed(format!("{object} does not exist"))),
-            Err(error @ ClusterError::Refused { code: 400..=428, .. }) => return Err(failed(error.to_string())),
+            Err(ClusterError::NotFound { object }) => {
+                return Err(failed(format!("{object} does not exist")));
+            }
+            Err(
+                error @ ClusterError::Refused {
+                    code: 400..=428, ..
+                },
+            ) => return Err(failed(error.to_string())),
             Err(error) => {
                 if job.is_over() {
                     return Err(super::Stop::Failed {
@@ -89,7 +100,12 @@ async fn write(job: &Job<'_>, cluster: &Cluster, target: &ScaleTarget) -> Result
                     });
                 }
                 job.progress.set(format!("{}: {error}", words(target)));
-                tokio::time::sleep(if matches!(error, ClusterError::Conflict { .. }) { POLL } else { PAUSE }).await;
+                tokio::time::sleep(if matches!(error, ClusterError::Conflict { .. }) {
+                    POLL
+                } else {
+                    PAUSE
+                })
+                .await;
             }
         }
     }
@@ -101,7 +117,12 @@ async fn write_once(
     target: &ScaleTarget,
     confirmed: &mut Option<crate::grant::Confirmed>,
 ) -> Result<std::result::Result<String, ClusterError>> {
-    let ScaleTarget { kind, namespace, object, replicas } = target;
+    let ScaleTarget {
+        kind,
+        namespace,
+        object,
+        replicas,
+    } = target;
     let scale = match cluster.scale(*kind, namespace, object).await {
         Ok(scale) => scale,
         Err(error) => return Ok(Err(error)),
@@ -113,9 +134,17 @@ async fn write_once(
     if *replicas > 0 && confirmed.is_none_or(|confirmed| !confirmed.is_fresh()) {
         *confirmed = Some(job.confirm_grant().await?);
     }
-    job.progress.set(format!("{}: writing the count", words(target)));
-    let written =
-        cluster.set_replicas(*kind, namespace, object, *replicas, &scale.metadata.resource_version).await;
+    job.progress
+        .set(format!("{}: writing the count", words(target)));
+    let written = cluster
+        .set_replicas(
+            *kind,
+            namespace,
+            object,
+            *replicas,
+            &scale.metadata.resource_version,
+        )
+        .await;
     Ok(written.map(|_| format!("was {}, set to {replicas}", scale.spec.replicas)))
 }
 
@@ -123,11 +152,19 @@ async fn judge(
     cluster: &Cluster,
     target: &ScaleTarget,
 ) -> std::result::Result<Rollout, ClusterError> {
-    let ScaleTarget { kind, namespace, object, replicas } = target;
+    let ScaleTarget {
+        kind,
+        namespace,
+        object,
+        replicas,
+    } = target;
     let workload = cluster.workload(*kind, namespace, object).await?;
     if workload.wanted() != *replicas {
         let who = last_writer(&workload, cluster.field_manager());
-        return Ok(Rollout::Failed(format!("reverted to {} by {who}", workload.wanted())));
+        return Ok(Rollout::Failed(format!(
+            "reverted to {} by {who}",
+            workload.wanted()
+        )));
     }
     let rollout = rollout::judge(*kind, &workload);
     let is_waiting = matches!(rollout, Rollout::Waiting(_));
@@ -145,8 +182,14 @@ async fn judge(
             Rollout::Failed("its scale has no selector, so its pods cannot be counted".to_owned())
         }
         Rollout::Done(_) if scale.status.replicas > 0 || !pods.is_empty() => {
-            let terminating = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_some()).count();
-            Rollout::Waiting(format!("{} pods are left, {terminating} of them terminating", pods.len()))
+            let terminating = pods
+                .iter()
+                .filter(|pod| pod.metadata.deletion_timestamp.is_some())
+                .count();
+            Rollout::Waiting(format!(
+                "{} pods are left, {terminating} of them terminating",
+                pods.len()
+            ))
         }
         rest @ (Rollout::Done(_) | Rollout::Failed(_)) => rest,
     })
@@ -159,11 +202,17 @@ fn last_writer(workload: &Workload, own: &str) -> String {
         let written = &entry.fields_v1["f:spec"]["f:replicas"];
         *written != Value::Null && entry.manager != own
     });
-    writers.max_by(|a, b| a.time.cmp(&b.time)).map_or_else(|| "somebody unknown".to_owned(), |entry| {
-        format!("{:?}", entry.manager)
-    })
+    writers.max_by(|a, b| a.time.cmp(&b.time)).map_or_else(
+        || "somebody unknown".to_owned(),
+        |entry| format!("{:?}", entry.manager),
+    )
 }
 
 fn words(target: &ScaleTarget) -> String {
-    format!("{} {}/{}", target.kind.as_str(), target.namespace, target.object)
+    format!(
+        "{} {}/{}",
+        target.kind.as_str(),
+        target.namespace,
+        target.object
+    )
 }

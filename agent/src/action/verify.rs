@@ -27,47 +27,79 @@ pub(super) async fn perform(job: &Job<'_>, probe: &ProbeRequest) -> Result<Vec<P
     loop {
         attempts += 1;
         let answer = match probe {
-            ProbeRequest::Http { url, status, contains, attempt_ms } => {
+            ProbeRequest::Http {
+                url,
+                status,
+                contains,
+                attempt_ms,
+            } => {
                 let asking = Box::pin(http(url, *status, contains.as_deref()));
                 match tokio::time::timeout(attempt_ms.duration(), asking).await {
                     Ok(answer) => answer,
                     Err(_elapsed) => Err(format!("no answer within {}", attempt_ms.human())),
                 }
             }
-            ProbeRequest::Sql { statement, equals } => sql(job.postgres()?, statement, equals).await,
+            ProbeRequest::Sql { statement, equals } => {
+                sql(job.postgres()?, statement, equals).await
+            }
         };
         match answer {
             Ok(found) => {
                 let when = format!("attempt {attempts}, {} ms", begun.elapsed().as_millis());
-                return Ok(vec![ProofLine::new(&words(probe), &found), ProofLine::new("answered at", &when)]);
+                return Ok(vec![
+                    ProofLine::new(&words(probe), &found),
+                    ProofLine::new("answered at", &when),
+                ]);
             }
             Err(why) if job.is_over() => {
-                return Err(failed(format!("{}: {why}, after {attempts} attempts", words(probe))));
+                return Err(failed(format!(
+                    "{}: {why}, after {attempts} attempts",
+                    words(probe)
+                )));
             }
-            Err(why) => job.progress.set(format!("{}: {why} (attempt {attempts})", words(probe))),
+            Err(why) => job
+                .progress
+                .set(format!("{}: {why} (attempt {attempts})", words(probe))),
         }
         tokio::time::sleep(PAUSE.min(job.left())).await;
     }
 }
 
-async fn http(url: &str, status: u16, contains: Option<&str>) -> std::result::Result<String, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("no address: {error}"))?;
-    let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or("no http:// address")?;
+async fn http(
+    url: &str,
+    status: u16,
+    contains: Option<&str>,
+) -> std::result::Result<String, String> {
+    let uri: Uri = url
+        .parse()
+        .map_err(|error| format!("no address: {error}"))?;
+    let host = uri
+        .host()
+        .filter(|_| uri.scheme_str() == Some("http"))
+        .ok_or("no http:// address")?;
     let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
     let port = uri.port_u16().unwrap_or(80);
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((bare, port)).await.map_err(|error| error.to_string())?;
+    let stream = TcpStream::connect((bare, port))
+        .await
+        .map_err(|error| error.to_string())?;
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.map_err(|error| error.to_string())?;
     let driver = tokio::spawn(connection);
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let request = Request::get(path)
         .header("host", authority)
-        .header("user-agent", concat!("pointsman-agent/", env!("CARGO_PKG_VERSION")))
+        .header(
+            "user-agent",
+            concat!("pointsman-agent/", env!("CARGO_PKG_VERSION")),
+        )
         .body(Empty::<Bytes>::new())
         .map_err(|error| error.to_string())?;
     let asked = async {
-        let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| error.to_string())?;
         let found = response.status().as_u16();
         let body = Limited::new(response.into_body(), BODY_MAX).collect().await;
         Ok::<_, String>((found, body.map_err(|error| error.to_string())?.to_bytes()))
@@ -78,7 +110,12 @@ async fn http(url: &str, status: u16, contains: Option<&str>) -> std::result::Re
     judge(found, &body, status, contains)
 }
 
-fn judge(found: u16, body: &[u8], status: u16, contains: Option<&str>) -> std::result::Result<String, String> {
+fn judge(
+    found: u16,
+    body: &[u8],
+    status: u16,
+    contains: Option<&str>,
+) -> std::result::Result<String, String> {
     if found != status {
         return Err(format!("status {found}, not {status}"));
     }
@@ -92,11 +129,23 @@ fn judge(found: u16, body: &[u8], status: u16, contains: Option<&str>) -> std::r
 }
 
 /// In a session that cannot write: a check needs no approval, so it must not be able to change anything.
-async fn sql(config: &PostgresConfig, statement: &str, equals: &str) -> std::result::Result<String, String> {
-    let session = Session::open_read_only(config, SQL).await.map_err(|error| error.to_string())?;
+async fn sql(
+    config: &PostgresConfig,
+    statement: &str,
+    equals: &str,
+) -> std::result::Result<String, String> {
+    let session = Session::open_read_only(config, SQL)
+        .await
+        .map_err(|error| error.to_string())?;
     // One statement only: a second one could leave the read-only mode.
-    session.prepare(statement).await.map_err(|error| error.to_string())?;
-    let found = session.first_text(statement).await.map_err(|error| error.to_string())?;
+    session
+        .prepare(statement)
+        .await
+        .map_err(|error| error.to_string())?;
+    let found = session
+        .first_text(statement)
+        .await
+        .map_err(|error| error.to_string())?;
     match found {
         Some(found) if found == equals => Ok(format!("answered {found:?}")),
         Some(found) => Err(format!("answered {found:?}, not {equals:?}")),
@@ -120,6 +169,10 @@ mod tests {
         assert!(judge(200, b"abc", 200, Some("bc")).is_ok());
         assert!(judge(200, b"abc", 200, None).is_ok());
         assert!(judge(204, b"", 200, None).unwrap_err().contains("204"));
-        assert!(judge(200, b"abc", 200, Some("x")).unwrap_err().contains("does not hold"));
+        assert!(
+            judge(200, b"abc", 200, Some("x"))
+                .unwrap_err()
+                .contains("does not hold")
+        );
     }
 }

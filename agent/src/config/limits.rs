@@ -21,7 +21,11 @@ pub(super) fn read(section: Section<'_>) -> Option<Limits> {
         Millis::seconds(2)..=Millis::seconds(120),
     );
     let commands = section.number("ledger_commands", Some(64), 8..=1_000);
-    let every = section.span("report_every", Millis(500), Millis(250)..=Millis::seconds(10));
+    let every = section.span(
+        "report_every",
+        Millis(500),
+        Millis(250)..=Millis::seconds(10),
+    );
     section.finish();
     Some(Limits {
         command_age_max: age?,

@@ -6,7 +6,7 @@ use shared::clock::Millis;
 use shared::config::Section;
 use shared::id::DatabaseName;
 
-use super::{filled, optional_absolute, optional_argv, optional_filled};
+use super::{Maybe, Said, filled, optional_absolute, optional_argv, optional_filled};
 
 /// The database server beside this agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,15 +74,27 @@ pub(super) fn read(section: Section<'_>) -> Option<PostgresConfig> {
     let dbname = optional_filled(&section, "dbname", "a database name");
     let password_file = optional_absolute(&section, "password_file", "an absolute path");
     let tls = read_tls(&section, place.as_ref());
-    let pgdata = optional_absolute(&section, "pgdata", "the absolute path of the data directory");
-    let bin_dir = optional_absolute(&section, "bin_dir", "the absolute directory of pg_controldata");
+    let pgdata = optional_absolute(
+        &section,
+        "pgdata",
+        "the absolute path of the data directory",
+    );
+    let bin_dir = optional_absolute(
+        &section,
+        "bin_dir",
+        "the absolute directory of pg_controldata",
+    );
     let stop_command = optional_argv(&section, "stop_command");
     let seconds = |from, to| Millis::seconds(from)..=Millis::seconds(to);
     let stop_timeout = section.span("stop_timeout", Millis::seconds(2), seconds(1, 60));
     let beat = section.flag("beat", true);
     let follow = read_follow(&section);
     let slot = read_slot(&section);
-    let every = section.span("every", Millis::seconds(1), Millis(250)..=Millis::seconds(10));
+    let every = section.span(
+        "every",
+        Millis::seconds(1),
+        Millis(250)..=Millis::seconds(10),
+    );
     let timeout = section.span("timeout", Millis(800), Millis(100)..=Millis::seconds(10));
     section.finish();
     Some(PostgresConfig {
@@ -90,16 +102,16 @@ pub(super) fn read(section: Section<'_>) -> Option<PostgresConfig> {
         place: place?,
         port: u16::try_from(port?).ok()?,
         user: user?,
-        dbname: dbname?.unwrap_or_else(|| "postgres".to_owned()),
-        password_file: password_file?,
+        dbname: dbname.ok()?.unwrap_or_else(|| "postgres".to_owned()),
+        password_file: password_file.ok()?,
         tls: tls?,
-        pgdata: pgdata?,
-        bin_dir: bin_dir?,
-        stop_command: stop_command?,
+        pgdata: pgdata.ok()?,
+        bin_dir: bin_dir.ok()?,
+        stop_command: stop_command.ok()?,
         stop_timeout: stop_timeout?,
         beat: beat?,
         follow_conninfo: follow?,
-        slot: slot?,
+        slot: slot.ok()?,
         every: every?,
         timeout: timeout?,
     })
@@ -107,8 +119,12 @@ pub(super) fn read(section: Section<'_>) -> Option<PostgresConfig> {
 
 fn read_place(section: &Section<'_>) -> Option<Place> {
     let host = optional_filled(section, "host", "a host name or IP address");
-    let socket = optional_absolute(section, "socket", "the absolute directory of the server's socket");
-    match (host?, socket?) {
+    let socket = optional_absolute(
+        section,
+        "socket",
+        "the absolute directory of the server's socket",
+    );
+    match (host.ok()?, socket.ok()?) {
         (Some(host), None) => Some(Place::Host(host)),
         (None, Some(directory)) => Some(Place::Socket(directory)),
         (None, None) => Some(Place::Socket(PathBuf::from("/var/run/postgresql"))),
@@ -120,17 +136,33 @@ fn read_place(section: &Section<'_>) -> Option<Place> {
 }
 
 fn read_tls(section: &Section<'_>, place: Option<&Place>) -> Option<Tls> {
-    let require = section.word("sslmode", &[("disable", false), ("require", true)], Some(false));
-    let ca_file = optional_absolute(section, "ssl_ca_file", "an absolute path to PEM certificates");
-    match (require?, ca_file?) {
+    let require = section.word(
+        "sslmode",
+        &[("disable", false), ("require", true)],
+        Some(false),
+    );
+    let ca_file = optional_absolute(
+        section,
+        "ssl_ca_file",
+        "an absolute path to PEM certificates",
+    );
+    match (require?, ca_file.ok()?) {
         (true, _) if matches!(place, Some(Place::Socket(_))) => {
-            section.problem("sslmode", "\"require\" with a socket", "\"disable\": a socket has no TLS");
+            section.problem(
+                "sslmode",
+                "\"require\" with a socket",
+                "\"disable\": a socket has no TLS",
+            );
             None
         }
         (true, ca_file) => Some(Tls::Require { ca_file }),
         (false, None) => Some(Tls::Disable),
         (false, Some(_)) => {
-            section.problem("ssl_ca_file", "a path", "nothing, unless sslmode = \"require\"");
+            section.problem(
+                "ssl_ca_file",
+                "a path",
+                "nothing, unless sslmode = \"require\"",
+            );
             None
         }
     }
@@ -139,10 +171,13 @@ fn read_tls(section: &Section<'_>, place: Option<&Place>) -> Option<Tls> {
 /// The text goes into `primary_conninfo` as it is, so what would change the target is refused.
 fn read_follow(section: &Section<'_>) -> Option<String> {
     const ALLOWED: &str = "libpq keyword=value pairs without host, hostaddr and port";
-    let text = optional_filled(section, "follow_conninfo", ALLOWED)?.unwrap_or_default();
+    let text = optional_filled(section, "follow_conninfo", ALLOWED)
+        .ok()?
+        .unwrap_or_default();
     let targets = ["host", "hostaddr", "port"];
     let odd = text.split_whitespace().find(|pair| {
-        pair.split_once('=').is_none_or(|(key, value)| key.is_empty() || value.is_empty() || targets.contains(&key))
+        pair.split_once('=')
+            .is_none_or(|(key, value)| key.is_empty() || value.is_empty() || targets.contains(&key))
     });
     if let Some(pair) = odd {
         section.problem("follow_conninfo", format!("{pair:?}"), ALLOWED);
@@ -151,13 +186,16 @@ fn read_follow(section: &Section<'_>) -> Option<String> {
     Some(text)
 }
 
-fn read_slot(section: &Section<'_>) -> Option<Option<String>> {
+fn read_slot(section: &Section<'_>) -> Maybe<String> {
     const ALLOWED: &str = "a slot name: 1 to 63 of a-z, 0-9 and '_'";
     let slot = optional_filled(section, "slot", ALLOWED)?;
     let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if let Some(name) = slot.as_ref().filter(|name| name.len() > 63 || !name.chars().all(named)) {
+    if let Some(name) = slot
+        .as_ref()
+        .filter(|name| name.len() > 63 || !name.chars().all(named))
+    {
         section.problem("slot", format!("{name:?}"), ALLOWED);
-        return None;
+        return Err(Said);
     }
-    Some(slot)
+    Ok(slot)
 }

@@ -5,7 +5,8 @@ use shared::codec::{decode, encode};
 use shared::id::{DatabaseName, SiteName};
 use shared::lsn::{LagBytes, Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
-    DatabaseRole, DatabaseState, HostSample, PeerChannel, PeerOutcome, ReceiverSample, ReceiverStatus, SenderSample,
+    DatabaseRole, DatabaseState, HostSample, PeerChannel, PeerOutcome, ReceiverSample,
+    ReceiverStatus, SenderSample,
 };
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -74,7 +75,13 @@ fn readings(sample: DatabaseSample, at: Mono) -> Readings {
     };
     Readings {
         host: Some(reader(host, at)),
-        database: Some(reader(DatabaseReading { sample, still_since: at }, at)),
+        database: Some(reader(
+            DatabaseReading {
+                sample,
+                still_since: at,
+            },
+            at,
+        )),
         cluster: None,
         peers: vec![
             reader(peer("dc1", PeerChannel::Postgres), at),
@@ -84,14 +91,22 @@ fn readings(sample: DatabaseSample, at: Mono) -> Readings {
 }
 
 fn pulse() -> Pulse {
-    let mut pulse = Pulse::new(ProcessId::new(Uuid::from_u128(u128::MAX)), BootId::new(Uuid::from_u128(u128::MAX)));
+    let mut pulse = Pulse::new(
+        ProcessId::new(Uuid::from_u128(u128::MAX)),
+        BootId::new(Uuid::from_u128(u128::MAX)),
+    );
     pulse.sequence = 40_000_000;
     pulse.begun = Mono(1_000);
     pulse
 }
 
 fn moment() -> Moment {
-    Moment { epoch: Epoch(1_000), connected: true, foreign_server: None, running: None }
+    Moment {
+        epoch: Epoch(1_000),
+        connected: true,
+        foreign_server: None,
+        running: None,
+    }
 }
 
 #[test]
@@ -112,7 +127,10 @@ fn ages_are_counted_at_sending() {
     let heartbeat = pulse().next(&readings(standby(), now.before(Millis(700))), moment(), now);
     let database = heartbeat.database.unwrap();
     assert_eq!(database.age_ms, Millis(700));
-    assert_eq!(database.receiver.unwrap().message_age_ms, Some(Millis(1_600)));
+    assert_eq!(
+        database.receiver.unwrap().message_age_ms,
+        Some(Millis(1_600))
+    );
     assert_eq!(database.lag_ms, Some(Millis(1_934)));
     assert_eq!(heartbeat.peers[0].answered_ms, Some(Millis(700)));
     assert_ne!(heartbeat.sent_at, UnixMillis(0));
@@ -120,34 +138,70 @@ fn ages_are_counted_at_sending() {
 
 #[test]
 fn an_agent_judges_itself() {
-    let readings = Readings { host: None, database: None, cluster: None, peers: Vec::new() };
+    let readings = Readings {
+        host: None,
+        database: None,
+        cluster: None,
+        peers: Vec::new(),
+    };
     let mut pulse = pulse();
     let mut fitness = |at: u64, lag: u64, connected| {
         pulse.note_lag(Millis(lag), Mono(at));
-        let moment = Moment { connected, ..moment() };
+        let moment = Moment {
+            connected,
+            ..moment()
+        };
         pulse.next(&readings, moment, Mono(at)).fitness
     };
-    assert_eq!(fitness(3_999, 0, true), Fitness::Unfit(vec![Unfit::JustStarted]));
+    assert_eq!(
+        fitness(3_999, 0, true),
+        Fitness::Unfit(vec![Unfit::JustStarted])
+    );
     assert_eq!(fitness(4_000, 0, true), Fitness::Fit);
     assert_eq!(fitness(5_000, 1_000, true), Fitness::Fit);
-    assert_eq!(fitness(6_000, 1_001, true), Fitness::Unfit(vec![Unfit::LoopLag]));
-    assert_eq!(fitness(8_999, 0, true), Fitness::Unfit(vec![Unfit::LoopLag]));
-    assert_eq!(fitness(9_000, 0, false), Fitness::Unfit(vec![Unfit::NotConnected]));
+    assert_eq!(
+        fitness(6_000, 1_001, true),
+        Fitness::Unfit(vec![Unfit::LoopLag])
+    );
+    assert_eq!(
+        fitness(8_999, 0, true),
+        Fitness::Unfit(vec![Unfit::LoopLag])
+    );
+    assert_eq!(
+        fitness(9_000, 0, false),
+        Fitness::Unfit(vec![Unfit::NotConnected])
+    );
 }
 
 #[test]
 fn the_worst_lag_is_told_once() {
-    let readings = Readings { host: None, database: None, cluster: None, peers: Vec::new() };
+    let readings = Readings {
+        host: None,
+        database: None,
+        cluster: None,
+        peers: Vec::new(),
+    };
     let mut pulse = pulse();
     pulse.note_lag(Millis(300), Mono(10_000));
     pulse.note_lag(Millis(20), Mono(10_250));
-    assert_eq!(pulse.next(&readings, moment(), Mono(10_250)).loop_lag_ms, Millis(300));
-    assert_eq!(pulse.next(&readings, moment(), Mono(11_250)).loop_lag_ms, Millis(0));
+    assert_eq!(
+        pulse.next(&readings, moment(), Mono(10_250)).loop_lag_ms,
+        Millis(300)
+    );
+    assert_eq!(
+        pulse.next(&readings, moment(), Mono(11_250)).loop_lag_ms,
+        Millis(0)
+    );
 }
 
 #[test]
 fn sequences_grow_also_when_nothing_is_sent() {
-    let readings = Readings { host: None, database: None, cluster: None, peers: Vec::new() };
+    let readings = Readings {
+        host: None,
+        database: None,
+        cluster: None,
+        peers: Vec::new(),
+    };
     let mut pulse = pulse();
     let first = pulse.next(&readings, moment(), Mono(1)).sequence;
     assert_eq!(pulse.next(&readings, moment(), Mono(2)).sequence, first + 1);

@@ -26,7 +26,10 @@ pub(super) struct Disk {
 impl Disk {
     /// Locks the directory, which is made when it is missing.
     pub(super) fn open(directory: &Path) -> Result<Self, LedgerError> {
-        let unwritable = |source| LedgerError::Unwritable { path: directory.to_owned(), source };
+        let unwritable = |source| LedgerError::Unwritable {
+            path: directory.to_owned(),
+            source,
+        };
         std::fs::create_dir_all(directory).map_err(unwritable)?;
         let path = directory.join("ledger.lock");
         let lock = OpenOptions::new()
@@ -34,9 +37,15 @@ impl Disk {
             .truncate(false)
             .write(true)
             .open(&path)
-            .map_err(|source| LedgerError::Unwritable { path: path.clone(), source })?;
+            .map_err(|source| LedgerError::Unwritable {
+                path: path.clone(),
+                source,
+            })?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { directory: directory.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                directory: directory.to_owned(),
+                _lock: lock,
+            }),
             Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path }),
             Err(TryLockError::Error(source)) => Err(LedgerError::Unwritable { path, source }),
         }
@@ -49,21 +58,29 @@ impl Disk {
     /// The content; nothing in a directory that never had a ledger.
     pub(super) fn read(&self) -> Result<Option<String>, LedgerError> {
         let path = self.path();
-        let corrupt = |why: &str| LedgerError::Corrupt { path: path.clone(), why: why.to_owned() };
+        let corrupt = |why: &str| LedgerError::Corrupt {
+            path: path.clone(),
+            why: why.to_owned(),
+        };
         match std::fs::metadata(&path) {
             Ok(meta) if meta.len() > LEDGER_BYTES_MAX => return Err(corrupt("it is too large")),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return if self.begun_marker().exists() {
-                    Err(LedgerError::Lost { path, marker: self.begun_marker() })
+                    Err(LedgerError::Lost {
+                        path,
+                        marker: self.begun_marker(),
+                    })
                 } else {
                     Ok(None)
                 };
             }
             Err(source) => return Err(LedgerError::Unreadable { path, source }),
         }
-        let bytes =
-            std::fs::read(&path).map_err(|source| LedgerError::Unreadable { path: path.clone(), source })?;
+        let bytes = std::fs::read(&path).map_err(|source| LedgerError::Unreadable {
+            path: path.clone(),
+            source,
+        })?;
         let text = String::from_utf8(bytes).map_err(|_| corrupt("it is no text"))?;
         let (content, digest) = text
             .strip_suffix('\n')

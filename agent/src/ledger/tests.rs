@@ -34,17 +34,26 @@ fn command(n: u128, epoch: u64, term: u64) -> Command {
         plan: ContentDigest::of_bytes(b""),
         approval: None,
         grant: None,
-        anchor: Anchor { process: identity().process, sequence: 1 },
+        anchor: Anchor {
+            process: identity().process,
+            sequence: 1,
+        },
         valid_for_ms: Millis(1),
         deadline_ms: Millis(1),
-        action: Action::Hook { hook, environment: BTreeMap::from([("A".to_owned(), "b\u{1}".to_owned())]) },
+        action: Action::Hook {
+            hook,
+            environment: BTreeMap::from([("A".to_owned(), "b\u{1}".to_owned())]),
+        },
         digest: ContentDigest::of_bytes(b""),
     }
     .sealed()
 }
 
 fn done() -> ReportState {
-    ReportState::Done { took_ms: Millis(1), proof: Vec::new() }
+    ReportState::Done {
+        took_ms: Millis(1),
+        proof: Vec::new(),
+    }
 }
 
 fn open(directory: &Path) -> Result<Ledger, LedgerError> {
@@ -52,7 +61,11 @@ fn open(directory: &Path) -> Result<Ledger, LedgerError> {
 }
 
 fn block<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 #[test]
@@ -60,15 +73,27 @@ fn what_was_begun_and_finished_survives() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
     block(async {
-        ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap();
+        ledger
+            .begin(&command(1, 5, 2), UnixMillis(9))
+            .await
+            .unwrap();
         ledger.finish(&command(1, 5, 2), done()).await.unwrap();
-        ledger.begin(&command(2, 6, 1), UnixMillis(9)).await.unwrap();
+        ledger
+            .begin(&command(2, 6, 1), UnixMillis(9))
+            .await
+            .unwrap();
     });
     drop(ledger);
     let ledger = open(directory.path()).unwrap();
     assert_eq!((ledger.epoch(), ledger.term()), (Epoch(6), Term(1)));
     let known = ledger.known(command(1, 5, 2).id).unwrap();
-    assert_eq!(known, Known { digest: command(1, 5, 2).digest, outcome: Some(done()) });
+    assert_eq!(
+        known,
+        Known {
+            digest: command(1, 5, 2).digest,
+            outcome: Some(done())
+        }
+    );
     assert_eq!(ledger.unfinished(), [command(2, 6, 1)]);
 }
 
@@ -78,7 +103,10 @@ fn a_term_grows_within_its_epoch() {
     let ledger = open(directory.path()).unwrap();
     block(async {
         for (n, epoch, term, expected) in [(1, 5, 4, 4), (2, 5, 3, 4), (3, 5, 6, 6), (4, 6, 1, 1)] {
-            ledger.begin(&command(n, epoch, term), UnixMillis(0)).await.unwrap();
+            ledger
+                .begin(&command(n, epoch, term), UnixMillis(0))
+                .await
+                .unwrap();
             assert_eq!(ledger.term(), Term(expected));
         }
     });
@@ -90,15 +118,27 @@ fn what_changes_nothing_leaves_epoch_and_disk_alone() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
     let before = std::fs::read(directory.path().join("ledger")).unwrap();
-    let probe = ProbeRequest::Sql { statement: String::new(), equals: String::new() };
-    let asking = Command { action: Action::Verify { probe, site: identity().site }, ..command(1, 9, 9) };
+    let probe = ProbeRequest::Sql {
+        statement: String::new(),
+        equals: String::new(),
+    };
+    let asking = Command {
+        action: Action::Verify {
+            probe,
+            site: identity().site,
+        },
+        ..command(1, 9, 9)
+    };
     block(async {
         ledger.begin(&asking, UnixMillis(0)).await.unwrap();
         ledger.finish(&asking, done()).await.unwrap();
     });
     assert_eq!(ledger.epoch(), Epoch(0));
     assert_eq!(ledger.known(asking.id).unwrap().outcome, Some(done()));
-    assert_eq!(std::fs::read(directory.path().join("ledger")).unwrap(), before);
+    assert_eq!(
+        std::fs::read(directory.path().join("ledger")).unwrap(),
+        before
+    );
 }
 
 #[test]
@@ -106,7 +146,10 @@ fn a_refused_command_is_forgotten_and_its_epoch_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
     block(async {
-        ledger.begin(&command(1, 5, 1), UnixMillis(0)).await.unwrap();
+        ledger
+            .begin(&command(1, 5, 1), UnixMillis(0))
+            .await
+            .unwrap();
         ledger.forget(&command(1, 5, 1)).await.unwrap();
     });
     drop(ledger);
@@ -129,19 +172,30 @@ fn two_agents_do_not_share_a_ledger() {
 fn every_cut_of_the_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
-    block(async { ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap() });
+    block(async {
+        ledger
+            .begin(&command(1, 5, 2), UnixMillis(9))
+            .await
+            .unwrap();
+    });
     drop(ledger);
     let path = directory.path().join("ledger");
     let whole = std::fs::read(&path).unwrap();
     for length in 0..whole.len() {
         std::fs::write(&path, &whole[..length]).unwrap();
         let error = open(directory.path()).unwrap_err();
-        assert!(matches!(error, LedgerError::Corrupt { .. }), "{length}: {error}");
+        assert!(
+            matches!(error, LedgerError::Corrupt { .. }),
+            "{length}: {error}"
+        );
     }
     let mut flipped = whole.clone();
     flipped[10] ^= 1;
     std::fs::write(&path, &flipped).unwrap();
-    assert!(matches!(open(directory.path()).unwrap_err(), LedgerError::Corrupt { .. }));
+    assert!(matches!(
+        open(directory.path()).unwrap_err(),
+        LedgerError::Corrupt { .. }
+    ));
     std::fs::write(&path, &whole).unwrap();
     assert_eq!(open(directory.path()).unwrap().epoch(), Epoch(5));
 }
@@ -150,7 +204,12 @@ fn every_cut_of_the_file_is_refused() {
 fn a_write_that_was_cut_off_leaves_the_old_content() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
-    block(async { ledger.begin(&command(1, 5, 2), UnixMillis(9)).await.unwrap() });
+    block(async {
+        ledger
+            .begin(&command(1, 5, 2), UnixMillis(9))
+            .await
+            .unwrap();
+    });
     drop(ledger);
     // A crash before the rename leaves the half-written file beside.
     std::fs::write(directory.path().join("ledger.new"), "{\"format\":1,\"sta").unwrap();
@@ -172,9 +231,17 @@ fn a_lost_ledger_is_not_a_first_start() {
 fn the_ledger_of_another_agent_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     drop(open(directory.path()).unwrap());
-    let other = Identity { node: NodeName::new("other").unwrap(), ..identity() };
-    let error = Ledger::open(directory.path(), &other, 8).unwrap_err().to_string();
-    assert!(error.contains("ess/dc2/dc2-db") && error.contains("ess/dc2/other"), "{error}");
+    let other = Identity {
+        node: NodeName::new("other").unwrap(),
+        ..identity()
+    };
+    let error = Ledger::open(directory.path(), &other, 8)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("ess/dc2/dc2-db") && error.contains("ess/dc2/other"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -194,9 +261,15 @@ fn old_commands_go_and_unfinished_ones_stay() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
     block(async {
-        ledger.begin(&command(1, 5, 1), UnixMillis(0)).await.unwrap();
+        ledger
+            .begin(&command(1, 5, 1), UnixMillis(0))
+            .await
+            .unwrap();
         for n in 2..40 {
-            ledger.begin(&command(n, 5, 1), UnixMillis(0)).await.unwrap();
+            ledger
+                .begin(&command(n, 5, 1), UnixMillis(0))
+                .await
+                .unwrap();
             ledger.finish(&command(n, 5, 1), done()).await.unwrap();
         }
     });

@@ -28,7 +28,12 @@ pub(crate) async fn run(config: HostConfig, writer: Writer<HostSample>) {
             return;
         }
     };
-    let mut disk = Disk { path: config.watch, asking: None, free_mib: None, ticks: 0 };
+    let mut disk = Disk {
+        path: config.watch,
+        asking: None,
+        free_mib: None,
+        ticks: 0,
+    };
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -42,7 +47,10 @@ pub(crate) async fn run(config: HostConfig, writer: Writer<HostSample>) {
             load_centi: load_centi(),
             disk_free_mib: disk.free_mib().await,
         };
-        writer.send_replace(Some(Reading { at: clock::mono(), value: sample }));
+        writer.send_replace(Some(Reading {
+            at: clock::mono(),
+            value: sample,
+        }));
     }
 }
 
@@ -77,7 +85,9 @@ fn mib(bytes: u64) -> u32 {
 /// A share in percent as thousandths.
 fn permille(percent: f32) -> u16 {
     // From the text of the rounded number: no lossless conversion from float to integer exists.
-    format!("{:.0}", (percent * 10.0).clamp(0.0, 1_000.0)).parse().unwrap_or(0)
+    format!("{:.0}", (percent * 10.0).clamp(0.0, 1_000.0))
+        .parse()
+        .unwrap_or(0)
 }
 
 /// The one-minute load average in hundredths, as the kernel writes it.

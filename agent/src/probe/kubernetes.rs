@@ -26,9 +26,15 @@ pub(crate) async fn run(config: KubernetesConfig, writer: Writer<ClusterSample>)
             }
             told = Some(reachable);
         }
-        let sample =
-            ClusterSample { reachable, age_ms: Millis(0), workloads: workloads.unwrap_or_default() };
-        writer.send_replace(Some(Reading { at: clock::mono(), value: sample }));
+        let sample = ClusterSample {
+            reachable,
+            age_ms: Millis(0),
+            workloads: workloads.unwrap_or_default(),
+        };
+        writer.send_replace(Some(Reading {
+            at: clock::mono(),
+            value: sample,
+        }));
     }
 }
 
@@ -52,14 +58,20 @@ async fn sample(
 
 async fn workload(cluster: &Cluster, watched: &Watched) -> Result<WorkloadSample, ClusterError> {
     let object = format!("{}/{}", watched.namespace, watched.object);
-    let found = cluster.workload(watched.kind, &watched.namespace, &watched.object).await;
+    let found = cluster
+        .workload(watched.kind, &watched.namespace, &watched.object)
+        .await;
     match found {
         Ok(workload) => Ok(WorkloadSample {
             object,
             wanted: Some(workload.wanted()),
             ready: workload.status.ready_replicas,
         }),
-        Err(ClusterError::NotFound { .. }) => Ok(WorkloadSample { object, wanted: None, ready: 0 }),
+        Err(ClusterError::NotFound { .. }) => Ok(WorkloadSample {
+            object,
+            wanted: None,
+            ready: 0,
+        }),
         Err(error) => Err(error),
     }
 }

@@ -9,8 +9,8 @@ pub(crate) mod postgres;
 pub(crate) mod responder;
 
 use shared::clock::Mono;
-use shared::wire::{ClusterSample, DatabaseSample, HostSample, PeerChannel, PeerOutcome};
 use shared::id::SiteName;
+use shared::wire::{ClusterSample, DatabaseSample, HostSample, PeerChannel, PeerOutcome};
 use tokio::sync::watch;
 
 /// The newest of something, and when it was taken.

@@ -50,7 +50,10 @@ pub(crate) async fn run(config: PeerConfig, identity: Identity, writer: Writer<P
         if outcome == PeerOutcome::Answered {
             reading.answered = Some(clock::mono());
         }
-        writer.send_replace(Some(Reading { at: clock::mono(), value: reading.clone() }));
+        writer.send_replace(Some(Reading {
+            at: clock::mono(),
+            value: reading.clone(),
+        }));
     }
 }
 
@@ -73,10 +76,18 @@ async fn look(config: &PeerConfig, identity: &Identity, address: SocketAddr) -> 
 }
 
 fn outcome_of(error: &Error) -> PeerOutcome {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => PeerOutcome::Refused,
-        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown => PeerOutcome::Unreachable,
-        _ => PeerOutcome::Silent,
+    const NO_WAY: [ErrorKind; 3] = [
+        ErrorKind::HostUnreachable,
+        ErrorKind::NetworkUnreachable,
+        ErrorKind::NetworkDown,
+    ];
+    let kind = error.kind();
+    if kind == ErrorKind::ConnectionRefused {
+        PeerOutcome::Refused
+    } else if NO_WAY.contains(&kind) {
+        PeerOutcome::Unreachable
+    } else {
+        PeerOutcome::Silent
     }
 }
 
@@ -95,7 +106,11 @@ async fn ask_http(stream: &mut TcpStream, address: &Address) -> Result<bool, Err
 }
 
 /// The line must name this stack and the site that is looked at: something else that answers there is no proof.
-async fn ask_agent(stream: &mut TcpStream, config: &PeerConfig, identity: &Identity) -> Result<bool, Error> {
+async fn ask_agent(
+    stream: &mut TcpStream,
+    config: &PeerConfig,
+    identity: &Identity,
+) -> Result<bool, Error> {
     stream.write_all(QUESTION).await?;
     let mut line = Vec::with_capacity(ANSWER_LEN_MAX);
     let limit = u64::try_from(ANSWER_LEN_MAX).unwrap_or(u64::MAX);
@@ -114,8 +129,17 @@ struct Names {
 
 impl Names {
     fn new(address: Address) -> Self {
-        let found = address.host().parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, address.port()));
-        Self { address, found, looked_up: None, lookup: None }
+        let found = address
+            .host()
+            .parse::<IpAddr>()
+            .ok()
+            .map(|ip| SocketAddr::new(ip, address.port()));
+        Self {
+            address,
+            found,
+            looked_up: None,
+            lookup: None,
+        }
     }
 
     async fn address(&mut self) -> Option<SocketAddr> {
@@ -125,12 +149,15 @@ impl Names {
         if let Some(lookup) = self.lookup.take_if(|lookup| lookup.is_finished()) {
             self.found = lookup.await.ok().flatten().or(self.found);
         }
-        let due = self.looked_up.is_none_or(|at| clock::mono().since(at).duration() >= LOOKUP_EVERY);
+        let due = self
+            .looked_up
+            .is_none_or(|at| clock::mono().since(at).duration() >= LOOKUP_EVERY);
         if self.lookup.is_none() && due {
             self.looked_up = Some(clock::mono());
             let (host, port) = (self.address.host().to_owned(), self.address.port());
-            self.lookup =
-                Some(tokio::spawn(async move { tokio::net::lookup_host((host, port)).await.ok()?.next() }));
+            self.lookup = Some(tokio::spawn(async move {
+                tokio::net::lookup_host((host, port)).await.ok()?.next()
+            }));
         }
         self.found
     }

@@ -31,7 +31,12 @@ const PRIVILEGES: &str = "SELECT has_function_privilege('pg_promote(boolean,inte
 
 /// Samples for ever.
 pub(crate) async fn run(config: PostgresConfig, writer: Writer<DatabaseReading>) {
-    let mut probe = Probe { config, kept: None, state: None, still: None };
+    let mut probe = Probe {
+        config,
+        kept: None,
+        state: None,
+        still: None,
+    };
     let mut ticks = tokio::time::interval(probe.config.every.duration());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -41,7 +46,13 @@ pub(crate) async fn run(config: PostgresConfig, writer: Writer<DatabaseReading>)
         let still_since = probe.still_since(&sample, at);
         probe.tell(&sample);
         let primary = sample.role == Some(DatabaseRole::Primary);
-        writer.send_replace(Some(Reading { at: clock::mono(), value: DatabaseReading { sample, still_since } }));
+        writer.send_replace(Some(Reading {
+            at: clock::mono(),
+            value: DatabaseReading {
+                sample,
+                still_since,
+            },
+        }));
         if primary && probe.config.beat {
             probe.beat().await;
         }
@@ -89,7 +100,11 @@ impl Probe {
     }
 
     async fn observe(&mut self) -> Result<Observed, DatabaseError> {
-        if self.kept.as_ref().is_some_and(|kept| kept.session.is_closed()) {
+        if self
+            .kept
+            .as_ref()
+            .is_some_and(|kept| kept.session.is_closed())
+        {
             self.kept = None;
         }
         let kept = match &self.kept {
@@ -99,7 +114,9 @@ impl Probe {
         match kept.session.row(&kept.question).await {
             Ok(row) => observed(&row),
             // The role changed between two columns: that is no failure.
-            Err(error) if error.is_role_change() => observed(&kept.session.row(&kept.question).await?),
+            Err(error) if error.is_role_change() => {
+                observed(&kept.session.row(&kept.question).await?)
+            }
             Err(error) => Err(error),
         }
     }
@@ -135,8 +152,17 @@ async fn keep(config: &PostgresConfig) -> Result<Kept, DatabaseError> {
     let session = Session::open(config, config.timeout.duration()).await?;
     let question = session.prepare(QUESTION).await?;
     let beat = session.prepare(BEAT).await?;
-    let may_promote = session.ask(PRIVILEGES, &[]).await?.try_get(0).unwrap_or(false);
-    Ok(Kept { session, question, beat, may_promote })
+    let may_promote = session
+        .ask(PRIVILEGES, &[])
+        .await?
+        .try_get(0)
+        .unwrap_or(false);
+    Ok(Kept {
+        session,
+        question,
+        beat,
+        may_promote,
+    })
 }
 
 /// One look at the database on a session of its own, for an action.
@@ -150,5 +176,7 @@ pub(crate) async fn look(session: &Session) -> Result<Observed, DatabaseError> {
 
 /// Seconds as a span; nothing for what is no sensible age.
 fn span(seconds: f64) -> Option<Millis> {
-    Duration::try_from_secs_f64(seconds.max(0.0)).ok().map(Millis::from_duration)
+    Duration::try_from_secs_f64(seconds.max(0.0))
+        .ok()
+        .map(Millis::from_duration)
 }

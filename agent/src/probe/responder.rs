@@ -35,7 +35,10 @@ pub(crate) struct Answer {
 impl Answer {
     /// The line as it travels.
     pub(crate) fn line(&self) -> String {
-        format!("pointsman {} {} {} {}\n", self.stack, self.site, self.node, self.process)
+        format!(
+            "pointsman {} {} {} {}\n",
+            self.stack, self.site, self.node, self.process
+        )
     }
 
     /// Reads a line; nothing when it is not one.
@@ -63,15 +66,29 @@ pub(crate) async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Answers for ever.
 pub(crate) async fn run(listener: TcpListener, identity: Identity) {
-    let Identity { stack, site, node, process } = identity;
-    let line: Arc<str> = Answer { stack, site, node, process }.line().into();
+    let Identity {
+        stack,
+        site,
+        node,
+        process,
+    } = identity;
+    let line: Arc<str> = Answer {
+        stack,
+        site,
+        node,
+        process,
+    }
+    .line()
+    .into();
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
         let line = Arc::clone(&line);
         tokio::spawn(async move {
             // A look that breaks off is the looker's business.

@@ -9,34 +9,64 @@ const HARMLESS: [&str; 2] = ["ContainerCreating", "PodInitializing"];
 pub(super) fn reason(workload: &Workload, pods: &[Pod]) -> Option<String> {
     pods.iter().find_map(of_pod).or_else(|| {
         let conditions = workload.status.conditions.iter();
-        let mut failures = conditions.filter(|c| c.r#type == "ReplicaFailure" && c.status == "True");
-        failures.next().map(|c| format!("{}: {}", c.reason, c.message))
+        let mut failures =
+            conditions.filter(|c| c.r#type == "ReplicaFailure" && c.status == "True");
+        failures
+            .next()
+            .map(|c| format!("{}: {}", c.reason, c.message))
     })
 }
 
 fn of_pod(pod: &Pod) -> Option<String> {
     let name = &pod.metadata.name;
-    let containers = pod.status.init_container_statuses.iter().chain(&pod.status.container_statuses);
-    let of_containers = containers.filter_map(of_container).next();
+    let mut containers = pod
+        .status
+        .init_container_statuses
+        .iter()
+        .chain(&pod.status.container_statuses);
+    let of_containers = containers.find_map(of_container);
     let unscheduled = || {
         let mut conditions = pod.status.conditions.iter();
         let found = conditions.find(|c| c.r#type == "PodScheduled" && c.status == "False")?;
         Some(format!("{}: {}", found.reason, found.message))
     };
-    of_containers.or_else(unscheduled).map(|why| format!("pod {name}: {why}"))
+    of_containers
+        .or_else(unscheduled)
+        .map(|why| format!("pod {name}: {why}"))
 }
 
 fn of_container(container: &ContainerStatus) -> Option<String> {
     let name = &container.name;
-    let waiting = container.state.waiting.as_ref().filter(|w| !HARMLESS.contains(&w.reason.as_str()));
-    let ended = container.last_state.terminated.as_ref().or(container.state.terminated.as_ref());
-    let last = ended.filter(|t| t.exit_code != 0).map(|t| format!(", last exit {} {}", t.exit_code, t.reason));
+    let waiting = container
+        .state
+        .waiting
+        .as_ref()
+        .filter(|w| !HARMLESS.contains(&w.reason.as_str()));
+    let ended = container
+        .last_state
+        .terminated
+        .as_ref()
+        .or(container.state.terminated.as_ref());
+    let last = ended
+        .filter(|t| t.exit_code != 0)
+        .map(|t| format!(", last exit {} {}", t.exit_code, t.reason));
     match (waiting, last) {
         (Some(waiting), last) => {
-            let message = if waiting.message.is_empty() { String::new() } else { format!(": {}", waiting.message) };
-            Some(format!("container {name} {}{message}{}", waiting.reason, last.unwrap_or_default()))
+            let message = if waiting.message.is_empty() {
+                String::new()
+            } else {
+                format!(": {}", waiting.message)
+            };
+            Some(format!(
+                "container {name} {}{message}{}",
+                waiting.reason,
+                last.unwrap_or_default()
+            ))
         }
-        (None, Some(last)) => Some(format!("container {name} restarted {} times{last}", container.restart_count)),
+        (None, Some(last)) => Some(format!(
+            "container {name} restarted {} times{last}",
+            container.restart_count
+        )),
         (None, None) => None,
     }
 }
@@ -56,11 +86,17 @@ mod tests {
     fn the_reason_names_pod_and_container() {
         let pod = json!({"metadata": {"name": "p-0"}, "status": {"containerStatuses": [
             {"name": "c", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}}]}});
-        assert_eq!(found(pod).unwrap(), "pod p-0: container c ImagePullBackOff: no such image");
+        assert_eq!(
+            found(pod).unwrap(),
+            "pod p-0: container c ImagePullBackOff: no such image"
+        );
         let pod = json!({"metadata": {"name": "p-0"}, "status": {"containerStatuses": [{"name": "c", "restartCount": 3,
             "state": {"waiting": {"reason": "CrashLoopBackOff"}},
             "lastState": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}]}});
-        assert_eq!(found(pod).unwrap(), "pod p-0: container c CrashLoopBackOff, last exit 137 OOMKilled");
+        assert_eq!(
+            found(pod).unwrap(),
+            "pod p-0: container c CrashLoopBackOff, last exit 137 OOMKilled"
+        );
         let pod = json!({"metadata": {"name": "p-0"}, "status": {"conditions": [
             {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]}});
         assert_eq!(found(pod).unwrap(), "pod p-0: Unschedulable: 0/3 nodes");

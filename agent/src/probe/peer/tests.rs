@@ -52,7 +52,11 @@ async fn outcome(channel: PeerChannel, address: SocketAddr) -> PeerOutcome {
 async fn an_accepted_connection_is_no_answer() {
     let silent = server(b"");
     for channel in [PeerChannel::Postgres, PeerChannel::Http, PeerChannel::Agent] {
-        assert_eq!(outcome(channel, silent).await, PeerOutcome::Silent, "{channel:?}");
+        assert_eq!(
+            outcome(channel, silent).await,
+            PeerOutcome::Silent,
+            "{channel:?}"
+        );
     }
 }
 
@@ -62,13 +66,21 @@ async fn each_channel_knows_its_answer() {
         (PeerChannel::Postgres, b"N", PeerOutcome::Answered),
         (PeerChannel::Postgres, b"S", PeerOutcome::Answered),
         (PeerChannel::Postgres, b"HTTP/1.1 400", PeerOutcome::Silent),
-        (PeerChannel::Http, b"HTTP/1.1 503 Service Unavailable\r\n", PeerOutcome::Answered),
+        (
+            PeerChannel::Http,
+            b"HTTP/1.1 503 Service Unavailable\r\n",
+            PeerOutcome::Answered,
+        ),
         (PeerChannel::Http, b"SSH-2.0-x", PeerOutcome::Silent),
         (PeerChannel::Agent, b"hello\n", PeerOutcome::Silent),
         (PeerChannel::Unknown, b"N", PeerOutcome::Silent),
     ];
     for (channel, answer, expected) in cases {
-        assert_eq!(outcome(channel, server(answer)).await, expected, "{channel:?} {answer:?}");
+        assert_eq!(
+            outcome(channel, server(answer)).await,
+            expected,
+            "{channel:?} {answer:?}"
+        );
     }
 }
 
@@ -77,13 +89,18 @@ async fn nobody_there_is_told_apart() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    assert_eq!(outcome(PeerChannel::Postgres, address).await, PeerOutcome::Refused);
+    assert_eq!(
+        outcome(PeerChannel::Postgres, address).await,
+        PeerOutcome::Refused
+    );
 }
 
 #[tokio::test]
 async fn only_an_agent_of_the_wanted_site_answers() {
     for (site, expected) in [("dc1", PeerOutcome::Answered), ("dc3", PeerOutcome::Silent)] {
-        let listener = responder::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let listener = responder::bind("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(responder::run(listener, identity(site)));
         assert_eq!(outcome(PeerChannel::Agent, address).await, expected);
@@ -93,10 +110,28 @@ async fn only_an_agent_of_the_wanted_site_answers() {
 
 #[test]
 fn the_responders_line_is_read_back() {
-    let Identity { stack, site, node, process } = identity("dc1");
-    let answer = Answer { stack, site, node, process };
-    assert_eq!(Answer::parse(answer.line().as_bytes()), Some(answer.clone()));
-    for bad in ["", "pointsman\n", "pointsman a b c d\n", "pointsman ess dc1 n\n"] {
+    let Identity {
+        stack,
+        site,
+        node,
+        process,
+    } = identity("dc1");
+    let answer = Answer {
+        stack,
+        site,
+        node,
+        process,
+    };
+    assert_eq!(
+        Answer::parse(answer.line().as_bytes()),
+        Some(answer.clone())
+    );
+    for bad in [
+        "",
+        "pointsman\n",
+        "pointsman a b c d\n",
+        "pointsman ess dc1 n\n",
+    ] {
         assert_eq!(Answer::parse(bad.as_bytes()), None, "{bad:?}");
     }
     let longer = format!("{} x\n", answer.line().trim_end());
@@ -108,5 +143,5 @@ fn the_responders_line_is_read_back() {
         node: NodeName::new(&name).unwrap(),
         process: answer.process,
     };
-    assert!(longest.line().len() <= super::super::responder::ANSWER_LEN_MAX);
+    assert!(longest.line().len() <= ANSWER_LEN_MAX);
 }

@@ -5,7 +5,8 @@ use shared::clock::Millis;
 use shared::id::DatabaseName;
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
-    DatabaseRole, DatabaseSample, DatabaseState, PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample,
+    DatabaseRole, DatabaseSample, DatabaseState, PromotionObstacle, ReceiverSample, ReceiverStatus,
+    SenderSample,
 };
 use tokio_postgres::Row;
 
@@ -78,8 +79,11 @@ pub(crate) fn observed(row: &Row) -> Result<Observed, DatabaseError> {
     let in_recovery: bool = column(row, "in_recovery")?;
     let receiver: Option<Receiver> = json(row, "receiver")?;
     let senders: Vec<Sender> = json(row, "senders")?.unwrap_or_default();
-    let (flushed, received, replayed) =
-        (position(row, "flush_lsn")?, position(row, "receive_lsn")?, position(row, "replay_lsn")?);
+    let (flushed, received, replayed) = (
+        position(row, "flush_lsn")?,
+        position(row, "receive_lsn")?,
+        position(row, "replay_lsn")?,
+    );
     let mut obstacles = Vec::new();
     if in_recovery {
         if column::<Option<bool>>(row, "replay_paused")? == Some(true) {
@@ -96,7 +100,11 @@ pub(crate) fn observed(row: &Row) -> Result<Observed, DatabaseError> {
         system_identifier: SystemIdentifier(column(row, "sysid")?),
         in_recovery,
         timeline: timeline(row, receiver.as_ref())?,
-        position: if in_recovery { received.max(replayed) } else { flushed },
+        position: if in_recovery {
+            received.max(replayed)
+        } else {
+            flushed
+        },
         replayed,
         receiver,
         obstacles,
@@ -128,18 +136,32 @@ impl Observed {
     /// As a heartbeat carries it, with the ages of this moment.
     pub(super) fn sample(&self, database: DatabaseName) -> DatabaseSample {
         let streaming = self.receiver.as_ref().is_some_and(Receiver::is_streaming);
-        let latest = self.receiver.as_ref().and_then(|r| r.latest_end).and_then(lsn);
+        let latest = self
+            .receiver
+            .as_ref()
+            .and_then(|r| r.latest_end)
+            .and_then(lsn);
         // Without a live stream the age of the last commit grows for ever and says nothing.
-        let lag_ms = if streaming { self.replay_age.and_then(span) } else { None };
+        let lag_ms = if streaming {
+            self.replay_age.and_then(span)
+        } else {
+            None
+        };
         DatabaseSample {
-            role: Some(if self.in_recovery { DatabaseRole::Standby } else { DatabaseRole::Primary }),
+            role: Some(if self.in_recovery {
+                DatabaseRole::Standby
+            } else {
+                DatabaseRole::Primary
+            }),
             system_identifier: Some(self.system_identifier.clone()),
             timeline: self.timeline,
             received_lsn: self.position,
             replayed_lsn: self.replayed,
             receiver: self.receiver.as_ref().map(Receiver::sample),
             senders: self.senders.iter().map(Sender::sample).collect(),
-            lag_bytes: latest.zip(self.replayed).map(|(latest, replayed)| latest.ahead_of(replayed)),
+            lag_bytes: latest
+                .zip(self.replayed)
+                .map(|(latest, replayed)| latest.ahead_of(replayed)),
             lag_ms,
             obstacles: self.obstacles.clone(),
             ..without_answer(database, DatabaseState::Up)
@@ -148,7 +170,11 @@ impl Observed {
 
     /// The role, for people.
     pub(crate) fn role_words(&self) -> String {
-        let role = if self.in_recovery { "a standby" } else { "a primary" };
+        let role = if self.in_recovery {
+            "a standby"
+        } else {
+            "a primary"
+        };
         match self.timeline {
             Some(timeline) => format!("{role} on timeline {timeline}"),
             None => role.to_owned(),
@@ -175,7 +201,11 @@ impl Receiver {
                 Some(_) => ReceiverStatus::Waiting,
             },
             message_age_ms: self.age.and_then(span),
-            sender: self.host.as_ref().zip(self.port).map(|(host, port)| format!("{host}:{port}")),
+            sender: self
+                .host
+                .as_ref()
+                .zip(self.port)
+                .map(|(host, port)| format!("{host}:{port}")),
         }
     }
 }
@@ -194,10 +224,16 @@ impl Sender {
 fn timeline(row: &Row, receiver: Option<&Receiver>) -> Result<Option<Timeline>, DatabaseError> {
     let known = |name| -> Result<Option<Timeline>, DatabaseError> {
         let number: Option<i32> = column(row, name)?;
-        Ok(number.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0).map(Timeline))
+        Ok(number
+            .and_then(|n| u32::try_from(n).ok())
+            .filter(|n| *n > 0)
+            .map(Timeline))
     };
     let received = receiver.and_then(Receiver::timeline);
-    Ok(known("primary_tli")?.or(received).or(known("min_rec_tli")?).or(known("ckpt_tli")?))
+    Ok(known("primary_tli")?
+        .or(received)
+        .or(known("min_rec_tli")?)
+        .or(known("ckpt_tli")?))
 }
 
 fn position(row: &Row, name: &str) -> Result<Option<Lsn>, DatabaseError> {

@@ -25,13 +25,28 @@ const SUFFIX: &str = " setting:";
 pub(super) async fn found(config: &PostgresConfig) -> Option<String> {
     let (bin_dir, pgdata) = config.bin_dir.as_ref().zip(config.pgdata.as_ref())?;
     let mut command = tokio::process::Command::new(bin_dir.join("pg_controldata"));
-    command.arg("-D").arg(pgdata).env("LC_ALL", "C").stdin(Stdio::null()).stderr(Stdio::null());
-    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output()).await.ok()?.ok()?;
+    command
+        .arg("-D")
+        .arg(pgdata)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null());
+    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
+        .await
+        .ok()?
+        .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let session = Session::open(config, config.timeout.duration()).await.ok()?;
+    let session = Session::open(config, config.timeout.duration())
+        .await
+        .ok()?;
     for name in SETTINGS {
         let needed = needed(&text, name)?;
-        let own: u64 = session.first_text(&format!("SHOW {name}")).await.ok()??.parse().ok()?;
+        let own: u64 = session
+            .first_text(&format!("SHOW {name}"))
+            .await
+            .ok()??
+            .parse()
+            .ok()?;
         if own < needed {
             return Some(format!("{name} is {own}, the primary had {needed}"));
         }
@@ -40,7 +55,9 @@ pub(super) async fn found(config: &PostgresConfig) -> Option<String> {
 }
 
 fn needed(text: &str, name: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(SUFFIX))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(SUFFIX))?;
     line.trim().parse().ok()
 }
 
