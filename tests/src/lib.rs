@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod kubernetes;
+pub mod lab;
 pub mod nats_cluster;
 pub mod nats_wire;
 pub mod port;

@@ -1,0 +1,207 @@
+//! `lab`: three sites on this machine, a failover that is watched, and scenarios. See `tests::lab`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use tests::lab::answers::{Answers, Lines};
+use tests::lab::kept::{Post, keep_logs};
+use tests::lab::loss::Loss;
+use tests::lab::narrative::Narrative;
+use tests::lab::shown_run;
+use tests::lab::traffic::Traffic;
+use tests::lab::wiring::Door;
+use tests::lab::world::{Lab, Setup};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The lab: three sites on this machine, made of the real programs.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the three sites, take dc1 away, and fail over to dc2.
+    Up(Up),
+    /// Take a kept lab down.
+    Down,
+    /// Whether a kept lab is up.
+    Status,
+}
+
+#[derive(Debug, Clone, Args)]
+struct Up {
+    /// Approve without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// How dc1 is lost: kill (connections are refused) or freeze (they go silent).
+    #[arg(long, default_value = "kill", value_name = "kill|freeze")]
+    loss: Loss,
+    /// Leave the lab up afterwards.
+    #[arg(long)]
+    keep: bool,
+    /// This is the process that stays; it tells of itself in a directory.
+    #[arg(long, hide = true, value_name = "DIRECTORY")]
+    behind: Option<PathBuf>,
+}
+
+/// Interrupted, as shells count it.
+const INTERRUPTED: u8 = 130;
+
+// One thread: a child's death signal belongs to the thread that started it.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let narrative = Narrative::new(true);
+    let ended = match arguments.command {
+        Command::Up(up) => Box::pin(run(up, &narrative)).await,
+        Command::Down => down(&narrative).await,
+        Command::Status => status(&narrative),
+    };
+    match ended {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            narrative.show(&format!("lab: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(up: Up, narrative: &Narrative) -> Result<u8> {
+    if up.keep && up.behind.is_none() {
+        return Post::of_user()?.start_behind(&again(&up), up.yes).await;
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let ended = tokio::select! {
+        ended = Box::pin(whole(up, narrative)) => ended,
+        _ = terminate.recv() => Ok(INTERRUPTED),
+        _ = interrupt.recv() => Ok(INTERRUPTED),
+        _ = hangup.recv() => Ok(INTERRUPTED),
+    };
+    if matches!(ended, Ok(INTERRUPTED)) {
+        narrative.show("\nlab: interrupted; everything of it was ended");
+    }
+    ended
+}
+
+/// The arguments with which this program stays in the background.
+fn again(up: &Up) -> Vec<String> {
+    let mut words = vec!["up".to_owned(), "--keep".to_owned(), "--loss".to_owned()];
+    words.push(up.loss.word().to_owned());
+    if up.yes {
+        words.push("--yes".to_owned());
+    }
+    if let Some(report) = &up.report {
+        words.extend(["--report".to_owned(), report.display().to_string()]);
+    }
+    words
+}
+
+async fn whole(up: Up, narrative: &Narrative) -> Result<u8> {
+    let claim = up.behind.clone().map(|directory| Post::at(directory).claim()).transpose()?;
+    let lines = (claim.is_some() || !up.yes).then(Lines::of_standard_input);
+    let mut left_alone = lines.as_ref().map(Lines::ended);
+    let mut answers = match lines {
+        Some(lines) if !up.yes => Answers::Typed(lines),
+        _ => Answers::Yes,
+    };
+    let shown = Box::pin(show(&up, &mut answers, narrative));
+    let (lab, traffic, code) = match (&claim, left_alone.as_mut()) {
+        (Some(_), Some(ended)) => tokio::select! {
+            shown = shown => shown?,
+            _ = ended.wait_for(|ended| *ended) => return Ok(INTERRUPTED),
+        },
+        _ => shown.await?,
+    };
+    if let Some(claim) = claim {
+        tell_where(&lab, narrative)?;
+        claim.over(code)?;
+        // Until somebody takes it down, by a signal.
+        std::future::pending::<()>().await;
+    }
+    drop(traffic);
+    drop(lab);
+    Ok(code)
+}
+
+async fn show(
+    up: &Up,
+    answers: &mut Answers,
+    narrative: &Narrative,
+) -> Result<(Lab, Traffic, u8)> {
+    narrative.head("three sites on this machine");
+    let mut lab = Box::pin(Lab::start(&Setup::default(), narrative)).await?;
+    narrative.keep_in(&lab.directory().join("narrative.txt"))?;
+    let started = Traffic::start(lab.database("dc1")?, &lab.wiring, &lab.route, lab.directory());
+    let traffic = started.await?;
+    let shown = Box::pin(shown_run::show(&mut lab, &traffic, up.loss, answers, narrative)).await;
+    let code = match shown {
+        Ok(report) => {
+            if let Some(path) = &up.report {
+                report.write(path)?;
+            }
+            narrative.say(if report.whole { "the failover was whole" } else { "the failover was NOT whole" });
+            u8::from(!report.whole)
+        }
+        Err(error) => {
+            narrative.say(format!("the failover did not come to its end: {error:#}"));
+            1
+        }
+    };
+    if code != 0 {
+        let kept = keep_logs(lab.directory(), "run")?;
+        narrative.say(format!("all logs are kept in {}", kept.display()));
+    }
+    Ok((lab, traffic, code))
+}
+
+fn tell_where(lab: &Lab, narrative: &Narrative) -> Result<()> {
+    let nats = lab.wiring.own("dc3", Door::Nats)?;
+    narrative.head("the lab stays up; look around with");
+    narrative.show(&format!(
+        "  export POINTSMAN_SERVERS={} POINTSMAN_STACK=lab",
+        lab.operator.servers()
+    ));
+    narrative.show(&format!("  {} status", lab.operator.binary().display()));
+    narrative.show(&format!("  {} history", lab.operator.binary().display()));
+    narrative.show(&format!("  nats -s nats://{nats} req pointsman.lab.status ''"));
+    narrative.show(&format!("  nats -s nats://{nats} sub 'pointsman.lab.event.>'"));
+    for site in ["dc2", "dc3"] {
+        let port = lab.database(site)?.address().port();
+        narrative.show(&format!("  psql -h 127.0.0.1 -p {port} -U client service    # {site}"));
+    }
+    let kubeconfig = lab.cluster("dc2")?.kubeconfig().display().to_string();
+    narrative.show(&format!("  KUBECONFIG={kubeconfig} kubectl get deployments,statefulsets"));
+    narrative.show(&format!("  ls {}    # every program's files and logs", lab.directory().display()));
+    narrative.show("take it down with\n  deploy/lab/run.sh down");
+    Ok(())
+}
+
+async fn down(narrative: &Narrative) -> Result<u8> {
+    let was_up = Post::of_user()?.take_down().await?;
+    narrative.show(if was_up { "the lab is down" } else { "no kept lab is up" });
+    Ok(0)
+}
+
+fn status(narrative: &Narrative) -> Result<u8> {
+    let post = Post::of_user()?;
+    match post.holder()? {
+        Some(holder) => {
+            narrative.show(&format!("a kept lab is up: process {holder}, log {}", post.log().display()));
+            Ok(0)
+        }
+        None => {
+            narrative.show("no kept lab is up");
+            Ok(1)
+        }
+    }
+}

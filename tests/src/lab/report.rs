@@ -1,0 +1,174 @@
+//! The report of one failover, for people and as JSON.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use decision::{Run, StepOutcome};
+use serde::Serialize;
+
+use super::judgement::Check;
+use super::traffic::Traffic;
+use super::world::Lab;
+use crate::postgres::{OWNER, SERVICE};
+
+/// When the turning points were.
+#[derive(Debug, Clone, Copy)]
+pub struct Moments {
+    /// The site began to be lost.
+    pub lost: Instant,
+    /// The proposal was seen.
+    pub proposed: Instant,
+    /// The operator approved.
+    pub approved: Instant,
+    /// The run's completion was seen.
+    pub completed: Instant,
+}
+
+/// One step of the run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepLine {
+    /// What it did.
+    pub name: String,
+    /// How long it took, in milliseconds; nothing when it did not run to its end.
+    pub ms: Option<u64>,
+    /// What became of it.
+    pub outcome: String,
+}
+
+/// The report. The order of its fields is that of its JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// From the loss to the proposal, in milliseconds.
+    pub detect_ms: u64,
+    /// From the approval to the first write that the new site accepted, in milliseconds.
+    pub approve_to_writable_ms: Option<u64>,
+    /// From the approval to the end of the run, in milliseconds.
+    pub approve_to_done_ms: u64,
+    /// Acknowledged rows that the new primary does not have.
+    pub acked_writes_lost: usize,
+    /// Acknowledged rows in all.
+    pub acked_writes_total: usize,
+    /// The longest time for which two sites may have accepted writes together, in milliseconds, rounded up.
+    pub overlap_ms: u64,
+    /// Each step.
+    pub steps: Vec<StepLine>,
+    /// How the site was lost.
+    pub loss: String,
+    /// The longest time in which the client was acknowledged nothing, in milliseconds.
+    pub client_gap_ms: u64,
+    /// What had to be so.
+    pub checks: Vec<Check>,
+    /// Whether all of it was.
+    pub whole: bool,
+}
+
+impl Report {
+    /// Gathers the figures of a finished run.
+    ///
+    /// # Errors
+    /// When the new primary does not answer.
+    pub async fn gather(
+        lab: &Lab,
+        traffic: &Traffic,
+        moments: &Moments,
+        run: &Run,
+        checks: Vec<Check>,
+    ) -> Result<Self> {
+        let to = run.plan.to.as_str();
+        let record = traffic.record();
+        let session = lab.database(to)?.connect(OWNER, SERVICE).await?;
+        let lost = record.lost_in(&session).await?;
+        let first = traffic.accepted(to)?.first().copied();
+        let whole = checks.iter().all(|check| check.holds);
+        Ok(Self {
+            detect_ms: millis(moments.proposed - moments.lost),
+            approve_to_writable_ms: first.map(|first| millis(first.acknowledged - moments.approved)),
+            approve_to_done_ms: millis(moments.completed - moments.approved),
+            acked_writes_lost: lost.len(),
+            acked_writes_total: record.acknowledged.len(),
+            overlap_ms: millis(traffic.overlap()?),
+            steps: steps(run),
+            loss: String::new(),
+            client_gap_ms: millis(record.longest_gap()),
+            checks,
+            whole,
+        })
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("the report as JSON")?;
+        std::fs::write(path, text + "\n").with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// The report for people.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        for step in &self.steps {
+            let ms = step.ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
+            out.push_str(&format!("  {ms:>7} ms  {:<9} {}\n", step.outcome, step.name));
+        }
+        let writable = self.approve_to_writable_ms;
+        let writable = writable.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms"));
+        let lines = [
+            ("loss until proposal", format!("{} ms", self.detect_ms)),
+            ("approval until writable", writable),
+            ("approval until done (RTA)", format!("{} ms", self.approve_to_done_ms)),
+            ("client without an answer", format!("{} ms at most", self.client_gap_ms)),
+            (
+                "acknowledged writes lost",
+                format!("{} of {}", self.acked_writes_lost, self.acked_writes_total),
+            ),
+            ("two sites writable at once", format!("{} ms", self.overlap_ms)),
+        ];
+        out.push('\n');
+        for (name, value) in lines {
+            out.push_str(&format!("  {name:<27} {value}\n"));
+        }
+        out.push('\n');
+        for check in &self.checks {
+            let word = if check.holds { "ok    " } else { "FAILED" };
+            out.push_str(&format!("  {word}  {}: {}\n", check.what, check.found));
+        }
+        out
+    }
+}
+
+fn steps(run: &Run) -> Vec<StepLine> {
+    let line = |step: &decision::Step| {
+        let outcome = run.steps.get(&step.number).map(|record| &record.outcome);
+        let ms = match outcome {
+            Some(StepOutcome::Done { took_ms, .. } | StepOutcome::Failed { took_ms, .. }) => {
+                Some(took_ms.0)
+            }
+            Some(StepOutcome::Started | StepOutcome::Waived { .. }) | None => None,
+        };
+        StepLine {
+            name: step.title.clone(),
+            ms,
+            outcome: outcome.map_or("waits", StepOutcome::word).to_owned(),
+        }
+    };
+    run.plan.steps.iter().map(line).collect()
+}
+
+/// Milliseconds, rounded up: nothing that lasted is shown as zero.
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_lasted_is_zero() {
+        assert_eq!(millis(Duration::ZERO), 0);
+        assert_eq!(millis(Duration::from_nanos(1_500)), 1);
+        assert_eq!(millis(Duration::from_millis(2)), 2);
+    }
+}

@@ -1,0 +1,136 @@
+//! The failover that the README's first command shows, from a healthy stack to the report.
+//!
+//! It tells what an operator would see and asks what an operator would be asked. It must never answer for
+//! the operator unless it was told to.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use coordinator::screen;
+use decision::{FindingCode, Proposal, RunState};
+
+use super::answers::Answers;
+use super::events::{Events, Seen};
+use super::judgement::judge;
+use super::loss::Loss;
+use super::narrative::Narrative;
+use super::operator::approval;
+use super::report::{Moments, Report};
+use super::status;
+use super::traffic::Traffic;
+use super::world::Lab;
+
+/// The site that is taken away.
+const LOST: &str = "dc1";
+const COMMAND: Duration = Duration::from_secs(20);
+/// Writes before the loss, so that there is something to lose.
+const QUIET_LIFE: Duration = Duration::from_secs(3);
+const PROPOSED: Duration = Duration::from_mins(2);
+const DONE: Duration = Duration::from_mins(5);
+const LOOK: Duration = Duration::from_secs(1);
+const REASON: &str = "the lab took it away itself";
+
+/// Shows a whole failover.
+///
+/// # Errors
+/// When it does not come to its end; a run that ended and was not whole is told in the report instead.
+pub async fn show(
+    lab: &mut Lab,
+    traffic: &Traffic,
+    loss: Loss,
+    answers: &mut Answers,
+    narrative: &Narrative,
+) -> Result<Report> {
+    narrative.head("the stack is protected");
+    narrative.show(&lab.operator.must(&["status"], COMMAND).await?);
+    let events = Events::follow(lab.watcher()?, narrative.clone()).await?;
+    tokio::time::sleep(QUIET_LIFE).await;
+    narrative.say(format!("the client was acknowledged {} rows", traffic.record().acknowledged.len()));
+
+    narrative.head(&format!("{LOST} is taken away ({})", loss.word()));
+    let lost = lab.lose(LOST, loss).await?;
+    narrative.say(format!("nothing of {LOST} runs any more"));
+    let proposed = watch_until_proposed(lab, &events, narrative).await?;
+    lab.check_alive()?;
+
+    narrative.head("the proposal");
+    let shown = lab.operator.show("latest").await?;
+    narrative.show(&screen::proposal::render(&shown.proposal, shown.run.as_ref(), shown.from.as_of));
+    ask(&shown.proposal, answers, narrative).await?;
+
+    narrative.head("the run");
+    let words = approval(&shown.proposal, shown.proposal.digest.as_str(), REASON);
+    let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
+    words.push("--follow");
+    let approved = Instant::now();
+    let ended = lab.operator.follow(&words, DONE, narrative).await?;
+    let ended_at = Instant::now();
+    lab.check_alive()?;
+    let shown = lab.operator.show(&shown.proposal.id.to_string()).await?;
+    let run = shown.run.context("the approved proposal has no run")?;
+    ensure!(
+        matches!(run.state, RunState::Completed { .. }),
+        "pointsman ended with {:?} and the run is {:?}",
+        ended.code,
+        run.state
+    );
+    let all = events.all();
+    let completed = all.iter().find(|seen| seen.event.kind == "run-completed");
+    let moments = Moments {
+        lost,
+        proposed: proposed.at,
+        approved,
+        completed: completed.map_or(ended_at, |seen| seen.at),
+    };
+    let checks = judge(lab, traffic, &run).await;
+    let mut report = Report::gather(lab, traffic, &moments, &run, checks).await?;
+    report.loss = loss.word().to_owned();
+
+    narrative.head("the stack afterwards");
+    let after = lab.operator.run(&["status"], COMMAND).await?;
+    narrative.show(&after.out);
+    narrative.head("the report");
+    narrative.show(&report.text());
+    Ok(report)
+}
+
+/// Tells each new finding until the proposal is there.
+async fn watch_until_proposed(lab: &Lab, events: &Events, narrative: &Narrative) -> Result<Seen> {
+    let watcher = lab.watcher()?;
+    let raised = events.wait("proposal", 0, PROPOSED, |event| event.kind == "proposal-raised");
+    tokio::pin!(raised);
+    let mut told: Vec<FindingCode> = Vec::new();
+    loop {
+        tokio::select! {
+            seen = &mut raised => return seen,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        // Between two leaders nobody may answer; the next look will.
+        let Ok(view) = status::ask(watcher).await else {
+            continue;
+        };
+        for finding in &view.findings {
+            if !told.contains(&finding.code) {
+                told.push(finding.code);
+                narrative.say(format!("{:<18} {}: {}", "finding", finding.code, finding.sentence));
+            }
+        }
+    }
+}
+
+async fn ask(proposal: &Proposal, answers: &mut Answers, narrative: &Narrative) -> Result<()> {
+    let site = proposal.needs.attest_site_off.as_ref().unwrap_or(&proposal.plan.from);
+    narrative.ask(&format!(
+        "\nApprove this plan? Type {site} to approve it and to vouch that {site} is off; anything else declines: "
+    ));
+    let answer = answers.next(site.as_str()).await;
+    if matches!(answers, Answers::Yes) {
+        narrative.show(&format!("{site} (--yes)"));
+    }
+    ensure!(
+        answer.as_deref() == Some(site.as_str()),
+        "declined: {}",
+        answer.map_or_else(|| "no answer".to_owned(), |text| format!("{text:?} is not {site}"))
+    );
+    Ok(())
+}

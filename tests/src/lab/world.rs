@@ -1,0 +1,318 @@
+//! Everything of the lab that runs, from an empty directory to three sites that watch each other.
+//!
+//! It decides what is started, in which order, and with which files. It must never leave anything running
+//! or lying about when it is dropped.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::future::try_join_all;
+
+use super::agent_file::{self, DatabaseSide};
+use super::cluster::Cluster;
+use super::coordinator_file::{self, Lead};
+use super::narrative::Narrative;
+use super::operator::Operator;
+use super::program;
+use super::service::Service;
+use super::stack_file::{self, PolicyLines};
+use super::status;
+use super::wiring::{Door, Wiring};
+use super::{CLUSTERED, SITES, cluster_node, database_node, slot};
+use crate::account::Account;
+use crate::nats_cluster::NatsCluster;
+use crate::postgres::{AGENT, Installation, Postgres, Upstream};
+use crate::process::Program;
+use crate::relay::Links;
+use crate::scratch::{Scratch, create_directory};
+use crate::writer::RouteFile;
+
+const START: Duration = Duration::from_mins(1);
+const COMMAND: Duration = Duration::from_secs(20);
+/// Time in which a fresh stack must become protected, silence after the start included.
+const PROTECTED: Duration = Duration::from_mins(2);
+
+/// What may differ between two labs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// Rules of the stack file that differ from the usual ones.
+    pub policy: PolicyLines,
+    /// How the coordinators lead.
+    pub lead: Lead,
+}
+
+/// The running lab. Dropping it ends all of it and removes its directory.
+#[derive(Debug)]
+pub struct Lab {
+    /// Agents by their node names.
+    pub agents: BTreeMap<String, Service>,
+    /// Coordinators by their sites.
+    pub coordinators: BTreeMap<String, Service>,
+    /// Kubernetes stand-ins by their sites.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Databases by their sites.
+    pub databases: BTreeMap<String, Postgres>,
+    /// The NATS servers.
+    pub nats: NatsCluster,
+    /// The links between the sites.
+    pub links: Links,
+    /// Every address.
+    pub wiring: Wiring,
+    /// Where the client looks for the live database.
+    pub route: RouteFile,
+    /// The operator's command line.
+    pub operator: Operator,
+    stack_file: PathBuf,
+    scratch: Scratch,
+}
+
+impl Lab {
+    /// Starts everything, puts the stack in force and waits until a failover would work.
+    ///
+    /// # Errors
+    /// When a program is missing, does not start, or the stack does not become protected.
+    pub async fn start(setup: &Setup, narrative: &Narrative) -> Result<Self> {
+        let mut lab = Self::substrate(narrative).await?;
+        lab.write_files(setup)?;
+        narrative.say("starting agents and coordinators");
+        for cluster in lab.clusters.values_mut() {
+            cluster.service.start()?;
+        }
+        for cluster in lab.clusters.values_mut() {
+            cluster.wait_ready(START).await?;
+        }
+        let provision = ["provision", "--preferred-server", "nats-dc3"];
+        narrative.show(&lab.operator.must(&provision, COMMAND).await?);
+        for service in lab.agents.values_mut().chain(lab.coordinators.values_mut()) {
+            service.start()?;
+        }
+        let watcher = lab.watcher()?;
+        status::wait(watcher, "led by a coordinator", START, |view| view.leads).await?;
+        let file = lab.stack_file.display().to_string();
+        let apply = ["stack", "apply", "--yes", &file];
+        narrative.show(&lab.operator.must(&apply, COMMAND).await?);
+        narrative.say("waiting until the stack is protected");
+        lab.wait_protected(PROTECTED).await?;
+        Ok(lab)
+    }
+
+    /// Waits until the leader watches the live site, finds nothing amiss, and could move the stack.
+    ///
+    /// # Errors
+    /// When that is not so `within`, or a program has ended by itself.
+    pub async fn wait_protected(&mut self, within: Duration) -> Result<()> {
+        let watcher = self.watcher()?;
+        let waited = status::wait(watcher, "protected", within, status::is_protected).await;
+        self.check_alive()?;
+        waited.map(drop)
+    }
+
+    /// Fails when a program has ended by itself.
+    ///
+    /// # Errors
+    /// The first such program with the end of its log.
+    pub fn check_alive(&mut self) -> Result<()> {
+        let services = self.agents.values_mut().chain(self.coordinators.values_mut());
+        services.into_iter().try_for_each(Service::check_alive)
+    }
+
+    /// Where the lab looks at the bus: the server of the witness site, which is never taken away.
+    ///
+    /// # Errors
+    /// When the wiring has no such server.
+    pub fn watcher(&self) -> Result<std::net::SocketAddr> {
+        self.wiring.own("dc3", Door::Nats)
+    }
+
+    /// The database of a site.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn database(&self, site: &str) -> Result<&Postgres> {
+        self.databases.get(site).with_context(|| format!("no database in {site}"))
+    }
+
+    /// The cluster of a site.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn cluster(&self, site: &str) -> Result<&Cluster> {
+        self.clusters.get(site).with_context(|| format!("no cluster in {site}"))
+    }
+
+    /// The names and logs of all agents and coordinators.
+    pub fn logs(&self) -> Vec<(String, PathBuf)> {
+        let services = self.agents.values().chain(self.coordinators.values());
+        services
+            .map(|service| (service.name().to_owned(), service.log().to_owned()))
+            .collect()
+    }
+
+    /// The lab's directory.
+    pub fn directory(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The stack file that was put in force.
+    pub fn stack_file(&self) -> &Path {
+        &self.stack_file
+    }
+
+    async fn substrate(narrative: &Narrative) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let home = scratch.path().to_owned();
+        let links = Links::between(&SITES);
+        let mut wiring = Wiring::reserve()?;
+        narrative.say(format!("everything is kept in {}", home.display()));
+        narrative.say("starting a NATS server for each site, one cluster");
+        let mut nats = NatsCluster::configure(&home, &SITES, &links).await?;
+        nats.start_all()?;
+        narrative.say("starting PostgreSQL: the primary in dc1, standbys in dc2 and dc3");
+        let (ready, databases) =
+            tokio::join!(nats.wait_ready(START), databases(&home, &links, &mut wiring));
+        ready.context("the NATS cluster")?;
+        for site in SITES {
+            wiring.place(site, Door::Nats, nats.client_address(site)?);
+            wiring.open(&links, site, Door::Nats).await?;
+            wiring.open(&links, site, Door::Agent).await?;
+        }
+        let mut clusters = BTreeMap::new();
+        for site in CLUSTERED {
+            let address = wiring.own(site, Door::Kubernetes)?;
+            let directory = home.join(format!("kubernetes-{site}"));
+            let cluster = Cluster::prepare(&directory, site, address, site == "dc1")?;
+            wiring.open(&links, site, Door::Kubernetes).await?;
+            clusters.insert(site.to_owned(), cluster);
+        }
+        let servers = [wiring.own("dc3", Door::Nats)?, wiring.own("dc2", Door::Nats)?];
+        Ok(Self {
+            agents: BTreeMap::new(),
+            coordinators: BTreeMap::new(),
+            clusters,
+            databases: databases.context("PostgreSQL")?,
+            nats,
+            links,
+            wiring,
+            route: RouteFile::new(home.join("route")),
+            operator: Operator::new(&servers)?,
+            stack_file: home.join("stack.toml"),
+            scratch,
+        })
+    }
+
+    fn write_files(&mut self, setup: &Setup) -> Result<()> {
+        let home = self.scratch.path().to_owned();
+        std::fs::write(&self.stack_file, stack_file::text(&self.wiring, &setup.policy)?)
+            .context("writing the stack file")?;
+        let switch_route = switch_route(&home, &self.wiring, &self.route)?;
+        for site in SITES {
+            let database = self.database(site)?;
+            let side = DatabaseSide {
+                pgdata: &database.data(),
+                bin_dir: database.installation().binaries(),
+                user: AGENT,
+                switch_route: &switch_route,
+            };
+            let node = database_node(site);
+            let directory = home.join(format!("agent-{node}"));
+            let text = agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
+            let agent = prepare("agent", &node, &directory, &text)?;
+            self.agents.insert(node, agent);
+        }
+        for site in CLUSTERED {
+            let node = cluster_node(site);
+            let directory = home.join(format!("agent-{node}"));
+            let kubeconfig = self.cluster(site)?.kubeconfig();
+            let text =
+                agent_file::beside_cluster(&self.wiring, site, &directory.join("state"), kubeconfig)?;
+            let agent = prepare("agent", &node, &directory, &text)?;
+            self.agents.insert(node, agent);
+        }
+        for site in SITES {
+            let directory = home.join(format!("coordinator-{site}"));
+            let text =
+                coordinator_file::text(&self.wiring, site, &directory.join("state"), &setup.lead)?;
+            let coordinator = prepare("coordinator", site, &directory, &text)?;
+            self.coordinators.insert(site.to_owned(), coordinator);
+        }
+        Ok(())
+    }
+}
+
+/// A primary in the first site, standbys in the others, all of them started.
+async fn databases(
+    home: &Path,
+    links: &Links,
+    wiring: &mut Wiring,
+) -> Result<BTreeMap<String, Postgres>> {
+    let installation = Installation::find()?;
+    let [first, others @ ..] = SITES;
+    let mut primary =
+        Postgres::primary(&installation, &home.join(format!("postgres-{first}")), first).await?;
+    primary.start(START).await?;
+    wiring.place(first, Door::Postgres, primary.address());
+    wiring.open(links, first, Door::Postgres).await?;
+    let wiring_so_far = &*wiring;
+    let standbys = others.map(|site| {
+        let directory = home.join(format!("postgres-{site}"));
+        let installation = &installation;
+        async move {
+            let upstream = Upstream {
+                address: wiring_so_far.reach(site, first, Door::Postgres)?,
+                slot: slot(site),
+            };
+            let mut standby = Postgres::standby(installation, &directory, site, &upstream).await?;
+            standby.start(START).await?;
+            anyhow::Ok((site.to_owned(), standby))
+        }
+    });
+    let mut databases: BTreeMap<String, Postgres> =
+        try_join_all(standbys).await?.into_iter().collect();
+    for (site, standby) in &databases {
+        wiring.place(site, Door::Postgres, standby.address());
+    }
+    for site in others {
+        wiring.open(links, site, Door::Postgres).await?;
+    }
+    primary.wait_streaming(&others, START).await?;
+    databases.insert(first.to_owned(), primary);
+    Ok(databases)
+}
+
+/// An agent or coordinator with its file written, not started.
+fn prepare(kind: &str, name: &str, directory: &Path, text: &str) -> Result<Service> {
+    create_directory(&directory.join("state"), &Account::Caller, 0o700)?;
+    let file = directory.join(format!("{kind}.toml"));
+    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    Ok(Service::new(Program {
+        name: format!("{kind}-{name}"),
+        executable: program::path(&format!("pointsman-{kind}"))?,
+        arguments: vec!["--config".into(), file.into()],
+        environment: Vec::new(),
+        directory: directory.to_owned(),
+        log: directory.join(format!("{kind}.log")),
+        account: Account::Caller,
+    }))
+}
+
+/// Writes the hook's program and what it needs, and gives its argv.
+fn switch_route(home: &Path, wiring: &Wiring, route: &RouteFile) -> Result<Vec<PathBuf>> {
+    let addresses = home.join("addresses");
+    std::fs::create_dir_all(&addresses).context("making the addresses' directory")?;
+    for site in CLUSTERED {
+        let address = wiring.own(site, Door::Postgres)?;
+        std::fs::write(addresses.join(site), address.to_string()).context("writing an address")?;
+    }
+    let script = home.join("switch-route");
+    let text = "#!/bin/sh\n# Points the client's route at the site that becomes live, in one step for every reader.\n\
+         set -eu\nroute=$1 addresses=$2\n\
+         cp \"$addresses/$POINTSMAN_TO_SITE\" \"$route.next\"\nmv \"$route.next\" \"$route\"\n\
+         echo \"route $POINTSMAN_ROUTE leads to $POINTSMAN_TO_SITE\"\n";
+    std::fs::write(&script, text).context("writing the hook's program")?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
+        .context("making the hook's program executable")?;
+    Ok(vec![script, route.path().to_owned(), addresses])
+}
