@@ -178,7 +178,9 @@ fn check(settings: &Settings) -> Result<(), ConnectError> {
     }
     for server in &settings.servers {
         if let Err(why) = server.parse::<async_nats::ServerAddr>() {
-            return Err(ConnectError::Settings(format!("server {server:?}: {why}")));
+            return Err(ConnectError::Settings(format!(
+                "server {server:?}: {why}; allowed: nats://host:port or tls://host:port"
+            )));
         }
     }
     let prefix = &settings.inbox_prefix;
