@@ -43,10 +43,10 @@ fn proposals(core: &Core, from: Answerer) -> Reply {
 
 fn show(core: &Core, id: ProposalId, from: Answerer) -> Reply {
     let found = core.durable().and_then(|d| d.proposal(id).cloned().map(|proposal| (proposal, run_of(d, id))));
-    match found {
-        Some((proposal, run)) => Reply::Show(Box::new(ShowReply { from, proposal, run })),
-        None => refused(from, Refused::new("no-such-proposal", format!("there is no proposal {id} here"))),
+    if let Some((proposal, run)) = found {
+        return Reply::Show(Box::new(ShowReply { from, proposal, run }));
     }
+    refused(from, Refused::new("no-such-proposal", format!("there is no proposal {id} here")))
 }
 
 /// The run that came from a proposal, if there is one.
@@ -55,15 +55,11 @@ pub fn run_of(durable: &Durable, id: ProposalId) -> Option<Run> {
 }
 
 fn stack_show(core: &Core, from: Answerer) -> Reply {
-    match core.stack() {
-        Some((version, stack)) => {
-            Reply::Stack(Box::new(StackReply { from, version, digest: stack.digest(), stack: stack.clone() }))
-        }
-        None => {
-            let reason = "no stack is in force; apply one with `pointsman stack apply FILE`";
-            refused(from, Refused::new("no-stack", reason))
-        }
-    }
+    let Some((version, stack)) = core.stack() else {
+        let reason = "no stack is in force; apply one with `pointsman stack apply FILE`";
+        return refused(from, Refused::new("no-stack", reason));
+    };
+    Reply::Stack(Box::new(StackReply { from, version, digest: stack.digest(), stack: stack.clone() }))
 }
 
 fn stack_check(core: &Core, stack: &Stack, from: Answerer) -> Reply {

@@ -125,8 +125,8 @@ impl Config {
     pub fn settings(&self, purpose: &str) -> Settings {
         let name = format!("pointsman-coordinator/{}/{purpose}/{}", self.site, env!("CARGO_PKG_VERSION"));
         let mut settings = Settings::new(name, self.nats.servers.clone(), self.nats.inbox.clone());
-        settings.credentials = self.nats.credentials.clone();
-        settings.tls = self.nats.tls.clone();
+        settings.credentials.clone_from(&self.nats.credentials);
+        settings.tls.clone_from(&self.nats.tls);
         settings.subscription_capacity = EARS_CAPACITY;
         settings
     }

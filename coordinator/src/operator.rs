@@ -127,7 +127,8 @@ impl Desk {
             }
             return None;
         }
-        let at_once = situation.leads || incoming.by_name || situation.live_leader.is_none();
+        // A follower that has looked at nothing yet knows of no leader either: it waits all the same.
+        let at_once = situation.leads || incoming.by_name;
         let delay = if at_once { Millis(0) } else { FOLLOWER_DELAY };
         match request::read(incoming.verb, &asked.message.payload, &self.stack, core.durable()) {
             Err(wrong) => self.send(asked, &answer::refused(from, refused(wrong)), incoming.format, delay),
@@ -247,28 +248,26 @@ impl Written {
             Format::Text => screen::render(reply),
             Format::Json => json::line(reply),
         };
-        let error = match reply {
-            Reply::Refused(reply) => {
-                let refused = &reply.refused;
-                let code = if refused.problems.is_empty() { 409 } else { 400 };
-                Some((code, screen::text::clean(&format!("{}: {}", refused.rule, refused.reason))))
-            }
-            _ => None,
+        let error = if let Reply::Refused(reply) = reply {
+            let refused = &reply.refused;
+            let code = if refused.problems.is_empty() { 409 } else { 400 };
+            Some((code, screen::text::clean(&format!("{}: {}", refused.rule, refused.reason))))
+        } else {
+            None
         };
         Self { payload, error, format }
     }
 
     async fn send(self, asked: ServiceRequest) {
         let endpoint = asked.endpoint.clone();
-        let sent = match self.error {
-            Some((code, text)) => asked.respond_error(code, &text, self.payload).await,
-            None => {
-                let kind = match self.format {
-                    Format::Text => "text/plain; charset=utf-8",
-                    Format::Json => "application/json",
-                };
-                asked.respond(self.payload, &Headers::new().with("Content-Type", kind)).await
-            }
+        let sent = if let Some((code, text)) = self.error {
+            asked.respond_error(code, &text, self.payload).await
+        } else {
+            let kind = match self.format {
+                Format::Text => "text/plain; charset=utf-8",
+                Format::Json => "application/json",
+            };
+            asked.respond(self.payload, &Headers::new().with("Content-Type", kind)).await
         };
         match sent {
             Ok(bus::Publication::Published) => {}

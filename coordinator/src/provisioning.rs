@@ -29,7 +29,7 @@ pub fn audit(stack: &StackName, replicas: u8) -> StreamSpec {
         max_age: None,
         max_record_bytes: 64 << 10,
         max_bytes: 128 << 20,
-        duplicate_window: Duration::from_secs(120),
+        duplicate_window: Duration::from_mins(2),
         replicas,
     }
 }

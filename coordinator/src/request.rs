@@ -294,11 +294,11 @@ impl Fields {
             None => {}
             Some(Value::Object(map)) => {
                 for (name, value) in map {
-                    match value {
-                        Value::String(text) if !text.trim().is_empty() => {
-                            texts.insert(name, text);
-                        }
-                        other => self.problem(&format!("{key}.{name}"), kind(&other), "a reason that is not empty"),
+                    let reason = value.as_str().filter(|text| !text.trim().is_empty());
+                    if let Some(reason) = reason {
+                        texts.insert(name, reason.to_owned());
+                    } else {
+                        self.problem(&format!("{key}.{name}"), kind(&value), "a reason that is not empty");
                     }
                 }
             }

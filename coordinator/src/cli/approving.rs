@@ -21,7 +21,7 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, approve: Approve) -> Re
     let attest_site_off = if approve.yes {
         approve.attest_site_off.clone()
     } else {
-        consider(link, terminal, &shown, &approve).await?
+        consider(link, &shown, &approve).await?
     };
     let request = ApprovalRequest {
         proposal: proposal.id,
@@ -37,27 +37,22 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, approve: Approve) -> Re
     if !terminal.json {
         let status: StatusView = link.get(Verb::Status, &Value::Null).await?;
         terminal.print(&format!("\n{}", screen::status::render(&status)));
-        terminal.say(&format!("follow it with: pointsman show {} --watch", proposal.id.short()));
+        Terminal::say(&format!("follow it with: pointsman show {} --watch", proposal.id.short()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows everything to the operator, and gets their word.
-async fn consider(
-    link: &Link,
-    terminal: Terminal,
-    shown: &ShowReply,
-    approve: &Approve,
-) -> Result<Option<String>, Failure> {
+async fn consider(link: &Link, shown: &ShowReply, approve: &Approve) -> Result<Option<String>, Failure> {
     let proposal = &shown.proposal;
     let status: StatusView = link.get(Verb::Status, &Value::Null).await?;
-    terminal.say(&screen::status::render(&status));
-    terminal.say(&screen::proposal::render(proposal, shown.run.as_ref(), shown.from.as_of));
+    Terminal::say(&screen::status::render(&status));
+    Terminal::say(&screen::proposal::render(proposal, shown.run.as_ref(), shown.from.as_of));
     same_digest(proposal, approve)?;
     let attested = match (&proposal.needs.attest_site_off, &approve.attest_site_off) {
         (Some(site), None) => {
-            terminal.say(&format!("Nothing proves that {site} is stopped. If it still writes, data will be lost."));
-            Some(terminal.ask("Type the name of the site that you vouch is off:")?)
+            Terminal::say(&format!("Nothing proves that {site} is stopped. If it still writes, data will be lost."));
+            Some(Terminal::ask("Type the name of the site that you vouch is off:")?)
         }
         (_, given) => given.clone(),
     };
@@ -68,7 +63,7 @@ async fn consider(
         proposal.plan.to,
         proposal.digest.short()
     );
-    terminal.confirm(&question)?;
+    Terminal::confirm(&question)?;
     Ok(attested)
 }
 

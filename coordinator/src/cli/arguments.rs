@@ -68,7 +68,7 @@ pub(crate) struct Options {
     /// How long an answer is waited for.
     #[arg(long, global = true, default_value = "5s", value_name = "SPAN")]
     pub(crate) timeout: Millis,
-    /// When severities are coloured; NO_COLOR switches colours off.
+    /// When severities are coloured; the variable `NO_COLOR` switches colours off.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
     /// Who asks, for the audit trail.
@@ -82,7 +82,7 @@ pub(crate) struct Options {
 /// When colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Color {
-    /// On a terminal, unless NO_COLOR is set.
+    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
     /// Always.
     Always,

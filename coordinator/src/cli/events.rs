@@ -17,7 +17,7 @@ const REMEMBERED: usize = 256;
 pub(crate) async fn watch(link: &Link, terminal: Terminal) -> Result<(), Failure> {
     let mut events = link.connection.subscribe_raw(&Subject::events(&link.stack), None).await?;
     let mut told: VecDeque<String> = VecDeque::new();
-    terminal.say(&format!("watching the events of {}", link.stack));
+    Terminal::say(&format!("watching the events of {}", link.stack));
     while let Some(message) = events.next().await {
         if let Some(id) = message.headers.get("Nats-Msg-Id") {
             if told.iter().any(|known| known == id) {
@@ -31,7 +31,7 @@ pub(crate) async fn watch(link: &Link, terminal: Terminal) -> Result<(), Failure
         match serde_json::from_slice::<AuditEvent>(&message.payload) {
             Ok(event) if terminal.json => terminal.print(&json::line(&event)),
             Ok(event) => terminal.print(&history::line(&event)),
-            Err(error) => terminal.say(&format!("a message there is no event of this version: {error}")),
+            Err(error) => Terminal::say(&format!("a message there is no event of this version: {error}")),
         }
     }
     Err(Failure::Unreachable("the connection ended".to_owned()))

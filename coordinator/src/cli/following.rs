@@ -39,7 +39,7 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, proposal: &str) -> Resu
             }
             Err(failure @ Failure::Unreachable(_)) if heard.elapsed() < SILENCE_MAX => {
                 if !std::mem::replace(&mut complained, true) {
-                    terminal.say(&format!("{}; going on asking", failure.words()));
+                    Terminal::say(&format!("{}; going on asking", failure.words()));
                 }
             }
             Err(failure) => return Err(failure),

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             {
                 terminal.print(&coordinator::screen::json::line(reply));
             }
-            terminal.say(&failure.words());
+            Terminal::say(&failure.words());
             failure.code()
         }
     }
@@ -46,17 +46,17 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments, terminal: Terminal) -> Result<ExitCode, Failure> {
     let Arguments { options, command } = arguments;
-    match command {
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "pointsman", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Stack(StackCommand::Check { file }) => Box::pin(stacking::check(&options, terminal, &file)).await,
-        Command::Stack(StackCommand::Apply { file, yes }) => {
-            Box::pin(stacking::apply(&options, terminal, &file, yes)).await
-        }
-        other => Box::pin(connected(&options, terminal, other)).await,
+    if let Command::Completions { shell } = command {
+        clap_complete::generate(shell, &mut Arguments::command(), "pointsman", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Stack(StackCommand::Check { file }) = command {
+        return Box::pin(stacking::check(&options, terminal, &file)).await;
+    }
+    if let Command::Stack(StackCommand::Apply { file, yes }) = command {
+        return Box::pin(stacking::apply(&options, terminal, &file, yes)).await;
+    }
+    Box::pin(connected(&options, terminal, command)).await
 }
 
 async fn connected(options: &Options, terminal: Terminal, command: Command) -> Result<ExitCode, Failure> {

@@ -37,7 +37,7 @@ pub(crate) async fn run(
             Ok(text) => terminal.print(&text),
             Err(Failure::Refused(reply)) => terminal.print(&screen::refusal::render(&reply)),
             // Whoever watches wants to see it come back.
-            Err(failure) => terminal.say(&failure.words()),
+            Err(failure) => Terminal::say(&failure.words()),
         }
         tokio::time::sleep(pause.duration().max(std::time::Duration::from_millis(200))).await;
     }

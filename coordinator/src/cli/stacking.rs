@@ -37,7 +37,7 @@ pub(crate) async fn check(options: &Options, terminal: Terminal, file: &Path) ->
             } else {
                 terminal.print(&format!("{}: good", screen::text::clean(&read.file)));
             }
-            terminal.say(&format!("not compared with what is in force: {}", failure.words()));
+            Terminal::say(&format!("not compared with what is in force: {}", failure.words()));
         }
         Err(failure) => return Err(failure),
     }
@@ -55,8 +55,8 @@ pub(crate) async fn apply(
     let link = Link::open(options, Some(&read.stack.name)).await?;
     let check: CheckReply = link.get(Verb::StackCheck, &body(&read)).await?;
     if !yes {
-        terminal.say(&screen::stack::check(&check));
-        terminal.confirm("Put this in force?")?;
+        Terminal::say(&screen::stack::check(&check));
+        Terminal::confirm("Put this in force?")?;
     }
     let mut body = body(&read);
     body["replaces"] = json!(check.in_force);

@@ -36,7 +36,7 @@ impl Terminal {
     }
 
     /// Talk; a closed standard error is no reason to stop.
-    pub(crate) fn say(self, text: &str) {
+    pub(crate) fn say(text: &str) {
         let _written = writeln!(std::io::stderr(), "{text}");
     }
 
@@ -48,7 +48,7 @@ impl Terminal {
     }
 
     /// Asks for a line.
-    pub(crate) fn ask(self, question: &str) -> Result<String, Failure> {
+    pub(crate) fn ask(question: &str) -> Result<String, Failure> {
         let _written = write!(std::io::stderr(), "{question} ").and_then(|()| std::io::stderr().flush());
         let mut line = String::new();
         match std::io::stdin().lock().read_line(&mut line) {
@@ -59,8 +59,8 @@ impl Terminal {
     }
 
     /// Only the word `yes` counts.
-    pub(crate) fn confirm(self, question: &str) -> Result<(), Failure> {
-        if self.ask(&format!("{question} Only the word yes counts:"))? == "yes" {
+    pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
+        if Self::ask(&format!("{question} Only the word yes counts:"))? == "yes" {
             Ok(())
         } else {
             Err(Failure::Failed("not confirmed; nothing was done".to_owned()))

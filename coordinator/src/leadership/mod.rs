@@ -75,8 +75,9 @@ pub struct Campaign {
 /// What was seen of the key, and since when without a change.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Nothing before the first look; then the revision, which is nothing while there is no record.
-    revision: Option<Option<u64>>,
+    looked: bool,
+    /// Nothing while there is no record.
+    revision: Option<u64>,
     since: Mono,
     vacant: bool,
     term_max: Term,
@@ -102,23 +103,25 @@ impl Campaign {
             }
             self.look(&mut seen).await;
             let now = clock::mono();
-            if now >= not_before && self.is_free(&seen, now) {
-                if let Some(tenure) = self.compete(&mut seen).await {
-                    let resigned = tenure.serve(&mut self).await;
-                    seen = Seen { term_max: seen.term_max, ..Seen::default() };
-                    if resigned {
-                        // Whatever made this process resign needs time, and another one may do better.
-                        not_before = clock::mono().after(self.config.lease);
-                    }
-                    continue;
-                }
+            let free = now >= not_before && self.is_free(&seen, now);
+            let won = if free { self.compete(&mut seen).await } else { None };
+            let Some(tenure) = won else {
+                self.pause().await;
+                continue;
+            };
+            let resigned = tenure.serve(&mut self).await;
+            seen = Seen { term_max: seen.term_max, ..Seen::default() };
+            if resigned {
+                // Whatever made this process resign needs time, and another one may do better.
+                not_before = clock::mono().after(self.config.lease);
             }
-            self.pause().await;
         }
     }
 
     fn is_free(&self, seen: &Seen, now: Mono) -> bool {
-        let Some(_revision) = seen.revision else { return false };
+        if !seen.looked {
+            return false;
+        }
         let needed = if seen.vacant { Millis(0) } else { self.config.lease };
         now.since(seen.since) >= Millis(needed.0 + self.config.candidate_delay.0)
     }
@@ -134,12 +137,12 @@ impl Campaign {
         let now = clock::mono();
         let revision = entry.as_ref().map(|entry| entry.revision);
         let record = entry.as_ref().and_then(|entry| LeadRecord::read(&entry.value));
-        if entry.is_some() && record.is_none() && seen.revision != Some(revision) {
+        let changed = !seen.looked || seen.revision != revision;
+        if entry.is_some() && record.is_none() && changed {
             tracing::error!("the lead's key cannot be read; it counts as held until its lease is over");
         }
-        if seen.revision != Some(revision) {
-            seen.revision = Some(revision);
-            seen.since = now;
+        if changed {
+            (seen.looked, seen.revision, seen.since) = (true, revision, now);
         }
         seen.vacant = entry.is_none() || record.as_ref().is_some_and(|record| record.holder.is_none());
         seen.term_max = seen.term_max.max(record.as_ref().map_or(Term(0), |record| record.term));
@@ -160,8 +163,7 @@ impl Campaign {
             changed_at: clock::wall(),
         };
         let sent = clock::mono();
-        let known = seen.revision.flatten();
-        let written = match known {
+        let written = match seen.revision {
             None => self.bucket.create(key::LEAD, record.bytes()).await,
             Some(revision) => self.bucket.update(key::LEAD, record.bytes(), revision).await,
         };

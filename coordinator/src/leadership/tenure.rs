@@ -81,7 +81,7 @@ impl Tenure {
             };
         };
         self.lease.revoke();
-        tracing::warn!(term = term.0, reason, "the lead is lost");
+        tracing::debug!(term = term.0, reason, "the lead is lost");
         // Nobody listens only while the process ends.
         let _told = campaign.events.send(Event::Lost { term, reason }).await;
         false
@@ -103,19 +103,15 @@ impl Tenure {
                 None
             }
         };
-        match accepted {
-            Some(revision) => {
-                self.revision = revision;
-                self.record = renewed;
-                self.lease.extend(clock::mono(), sent.after(self.validity));
-                Renewal::Accepted
-            }
-            None => {
-                // Sent again just so: the instant that counts stays that of its first sending.
-                self.pending = Some((renewed, sent));
-                Renewal::TryAgain
-            }
-        }
+        let Some(revision) = accepted else {
+            // Sent again just so: the instant that counts stays that of its first sending.
+            self.pending = Some((renewed, sent));
+            return Renewal::TryAgain;
+        };
+        self.revision = revision;
+        self.record = renewed;
+        self.lease.extend(clock::mono(), sent.after(self.validity));
+        Renewal::Accepted
     }
 
     fn next_record(&self) -> LeadRecord {

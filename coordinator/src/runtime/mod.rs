@@ -83,6 +83,7 @@ pub struct Runtime {
     sequence: u64,
     next_beat: Mono,
     stack_revision: Option<u64>,
+    stopping: bool,
 }
 
 impl Runtime {
@@ -124,6 +125,7 @@ impl Runtime {
             sequence: 0,
             next_beat: clock::mono(),
             stack_revision: None,
+            stopping: false,
             config,
         })
     }
@@ -296,6 +298,7 @@ impl Runtime {
     /// Gives the lead up and says what is still to be said, within [`FAREWELL`].
     async fn end(mut self) {
         tracing::info!("stopping");
+        self.stopping = true;
         self.lose(clock::now(), "this coordinator is being stopped".to_owned());
         self.orders.send_replace(Order::Stop);
         let farewell = async {

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use decision::{Announcement, Input, Now, Output};
+use decision::{Announcement, Input, Now, Output, Persist};
 use shared::epoch::Term;
 use shared::subject::Subject;
 use shared::telemetry::Chain;
@@ -116,22 +116,14 @@ impl Runtime {
 
     fn perform_one(&mut self, now: Now, output: Output) {
         match output {
-            Output::Persist(write) => match std::mem::replace(&mut self.work, Work::None) {
-                Work::Ready(mut store) => {
-                    self.work = Work::Writing(Box::pin(async move {
-                        let persisted = store.persist(write).await;
-                        (*store, persisted)
-                    }));
+            Output::Persist(write) => self.write(write),
+            Output::Send(command) => {
+                if let Some(leading) = &mut self.leading {
+                    leading.dispatch.send(*command);
+                } else {
+                    tracing::error!(command = %command.id, "a command was ordered without a lead; it is not sent");
                 }
-                other => {
-                    self.work = other;
-                    tracing::error!("a write was ordered without a lead; it is not done");
-                }
-            },
-            Output::Send(command) => match &mut self.leading {
-                Some(leading) => leading.dispatch.send(*command),
-                None => tracing::error!(command = %command.id, "a command was ordered without a lead; it is not sent"),
-            },
+            }
             Output::Record(event) => self.record(*event),
             Output::Announce(Announcement::Answer { request, answer }) => {
                 let situation = self.situation(now);
@@ -141,6 +133,17 @@ impl Runtime {
             }
             Output::Announce(Announcement::Progress(event)) => self.announce(*event),
         }
+    }
+
+    fn write(&mut self, write: Persist) {
+        let Work::Ready(mut store) = std::mem::replace(&mut self.work, Work::None) else {
+            tracing::error!("a write was ordered without a lead; it is not done");
+            return;
+        };
+        self.work = Work::Writing(Box::pin(async move {
+            let persisted = store.persist(write).await;
+            (*store, persisted)
+        }));
     }
 
     fn record(&self, event: AuditEvent) {
@@ -189,7 +192,11 @@ impl Runtime {
         while self.core.poll_output().is_some() {
             dropped += 1;
         }
-        tracing::warn!(term = leading.term.0, reason, dropped, "not leading any more; nothing further is done");
+        if self.stopping {
+            tracing::info!(term = leading.term.0, dropped, "not leading any more");
+        } else {
+            tracing::warn!(term = leading.term.0, reason, dropped, "not leading any more; nothing further is done");
+        }
         self.core.handle(now, Input::LeadLost { reason });
         let situation = self.situation(now);
         if let Some(desk) = &mut self.desk {

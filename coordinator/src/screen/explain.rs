@@ -2,7 +2,7 @@
 
 use super::age;
 use super::table::Table;
-use super::text::paragraph;
+use super::text::{paragraph, put};
 use crate::reply::ExplainReply;
 
 /// The screen.
@@ -26,7 +26,7 @@ pub fn render(reply: &ExplainReply) -> String {
             let sighted = seen.age_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", age::short(ms)));
             table.row([seen.observer.to_string(), sighted, says]);
         }
-        text.push_str(&format!("\nobservers of the live site\n{}", table.render("  ")));
+        put(&mut text, format_args!("\nobservers of the live site\n{}", table.render("  ")));
     }
     if !view.hypotheses.is_empty() {
         let mut table = Table::new(&["EXPLANATION", "HOLDS", "BECAUSE"]);
@@ -34,7 +34,7 @@ pub fn render(reply: &ExplainReply) -> String {
             let holds = if one.holds { "YES" } else { "no" };
             table.row([one.code.to_string(), holds.to_owned(), one.because.clone()]);
         }
-        text.push_str(&format!("\nexplanations\n{}", table.render("  ")));
+        put(&mut text, format_args!("\nexplanations\n{}", table.render("  ")));
     }
     text
 }

@@ -3,7 +3,7 @@
 use shared::wire::AuditEvent;
 
 use super::status::severity;
-use super::text::paragraph;
+use super::text::{paragraph, put};
 use crate::reply::HistoryReply;
 
 /// The screen.
@@ -16,7 +16,7 @@ pub fn render(reply: &HistoryReply) -> String {
         text.push_str(&line(&entry.event));
     }
     if reply.unreadable > 0 {
-        text.push_str(&format!("{} further records are no events of this version\n", reply.unreadable));
+        put(&mut text, format_args!("{} further records are no events of this version\n", reply.unreadable));
     }
     text
 }

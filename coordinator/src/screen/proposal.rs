@@ -5,17 +5,19 @@ use shared::clock::{Millis, UnixMillis};
 use shared::grade::FenceGrade;
 
 use super::table::Table;
-use super::text::{clean, paragraph};
-use super::{age, run};
+use super::text::{clean, paragraph, put, wrap};
+use super::{WIDTH, age, run};
 
 /// The screen; with its run, when it was approved.
 pub fn render(proposal: &Proposal, of_run: Option<&Run>, as_of: UnixMillis) -> String {
     let plan = &proposal.plan;
-    let mut text = format!(
-        "PROPOSAL {}  failover {} -> {}  stack {} version {}  base epoch {}\n",
-        proposal.id, plan.from, plan.to, plan.stack, plan.stack_version, plan.base_epoch
+    let mut text = format!("PROPOSAL {}\n", proposal.id);
+    let what = format!(
+        "failover {} -> {} of stack {} version {}, away from epoch {}",
+        plan.from, plan.to, plan.stack, plan.stack_version, plan.base_epoch
     );
-    text.push_str(&format!("  digest    {}\n", proposal.digest.short()));
+    text.push_str(&paragraph("  move      ", "            ", &what));
+    put(&mut text, format_args!("  digest    {}\n", proposal.digest.short()));
     text.push_str(&paragraph("  state     ", "            ", &state(proposal, as_of)));
     text.push_str(&paragraph("  verdict   ", "            ", &proposal.verdict));
     text.push_str(&paragraph("  loss      ", "            ", &proposal.loss.summary));
@@ -29,20 +31,25 @@ pub fn render(proposal: &Proposal, of_run: Option<&Run>, as_of: UnixMillis) -> S
         text.push_str(&run::render(of_run));
     }
     if proposal.state == ProposalState::Raised {
-        text.push_str(&format!("\nnext: {}\n", approve_command(proposal)));
-        text.push_str(&format!("      pointsman reject {} --reason TEXT\n", proposal.id.short()));
+        put(&mut text, format_args!("\nnext: {}\n", broken(&approve_command(proposal))));
+        put(&mut text, format_args!("      pointsman reject {} --reason TEXT\n", proposal.id.short()));
     }
     text
+}
+
+/// A command that a shell still understands when it takes several lines.
+fn broken(command: &str) -> String {
+    wrap(command, WIDTH - 10).join(" \\\n        ")
 }
 
 /// The command that approves this proposal and no other.
 pub fn approve_command(proposal: &Proposal) -> String {
     let mut command = format!("pointsman approve {} --digest {}", proposal.id.short(), proposal.digest.short());
     if let Some(site) = &proposal.needs.attest_site_off {
-        command.push_str(&format!(" --attest-site-off {site}"));
+        put(&mut command, format_args!(" --attest-site-off {site}"));
     }
     for needed in &proposal.needs.overrides {
-        command.push_str(&format!(" --override {}=REASON", clean(&needed.rule)));
+        put(&mut command, format_args!(" --override {}=REASON", clean(&needed.rule)));
     }
     command.push_str(" --reason TEXT");
     command
@@ -137,9 +144,9 @@ fn step_line(step: &Step) -> String {
 fn needs(proposal: &Proposal) -> String {
     let needs = &proposal.needs;
     let mut text = "\napproving needs\n".to_owned();
-    text.push_str(&format!("  the digest {}\n", proposal.digest.short()));
+    put(&mut text, format_args!("  the digest {}\n", proposal.digest.short()));
     if needs.fence_grade > FenceGrade::None {
-        text.push_str(&format!("  fence grade {} or higher\n", needs.fence_grade));
+        put(&mut text, format_args!("  fence grade {} or higher\n", needs.fence_grade));
     }
     if let Some(site) = &needs.attest_site_off {
         let sentence = format!("your word that {site} is off: type its name, and say how you know");

@@ -5,7 +5,7 @@ use shared::clock::Millis;
 
 use super::age;
 use super::table::Table;
-use super::text::paragraph;
+use super::text::{paragraph, put};
 
 /// The screen.
 pub fn render(run: &Run) -> String {
@@ -25,9 +25,9 @@ pub fn render(run: &Run) -> String {
     text.push_str(&steps(run).render("  "));
     if let RunState::Halted { step, .. } = &run.state {
         let id = run.id.short();
-        text.push_str(&format!("\nnext: pointsman resume {id} --reason TEXT            try the halted step again\n"));
-        text.push_str(&format!("      pointsman resume {id} --waive {step} --reason TEXT  go on without it\n"));
-        text.push_str(&format!("      pointsman abandon {id} --reason TEXT           end the run where it stands\n"));
+        put(&mut text, format_args!("\nnext: pointsman resume {id} --reason TEXT            try the halted step again\n"));
+        put(&mut text, format_args!("      pointsman resume {id} --waive {step} --reason TEXT  go on without it\n"));
+        put(&mut text, format_args!("      pointsman abandon {id} --reason TEXT           end the run where it stands\n"));
     }
     text
 }

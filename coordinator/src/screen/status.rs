@@ -1,6 +1,9 @@
 //! The status of a stack: one sentence, the sites, what was found, whether a failover would work, what is next.
 
+use std::collections::BTreeSet;
+
 use decision::{DatabaseView, SiteView, StatusView};
+use shared::id::SiteName;
 use shared::stack::SiteRole;
 use shared::wire::{DatabaseRole, DatabaseState, Severity};
 
@@ -19,6 +22,7 @@ pub fn render(view: &StatusView) -> String {
     if !view.sites.is_empty() {
         text.push('\n');
         text.push_str(&sites(view).render(""));
+        text.push_str(&without_vote(view));
     }
     text.push_str(&findings(view));
     text.push_str(&readiness(view));
@@ -66,10 +70,19 @@ fn sites(view: &StatusView) -> Table {
 fn seen_by(site: &SiteView) -> Vec<String> {
     let line = |seen: &decision::SeenByView| {
         let mark = if seen.silent { " SILENT" } else { "" };
-        let vote = seen.no_vote.as_ref().map_or_else(String::new, |why| format!(" no vote: {why}"));
+        let vote = if seen.no_vote.is_some() { " (no vote)" } else { "" };
         format!("{} {}{mark}{vote}", seen.observer, age::known(seen.age_ms))
     };
     site.seen_by.iter().map(line).collect()
+}
+
+/// Why an observer has no vote, once for each reason.
+fn without_vote(view: &StatusView) -> String {
+    let seen = view.sites.iter().flat_map(|site| &site.seen_by);
+    let reasons = seen.filter_map(|seen| seen.no_vote.as_ref().map(|why| (seen.observer.clone(), why.clone())));
+    let reasons: BTreeSet<(SiteName, String)> = reasons.collect();
+    let sentence = |(observer, why): &(SiteName, String)| paragraph("", "  ", &format!("no vote: {observer}: {why}"));
+    reasons.iter().map(sentence).collect()
 }
 
 fn database(view: &DatabaseView) -> String {

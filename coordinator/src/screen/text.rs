@@ -1,6 +1,6 @@
 //! Texts on a screen: escaped, and broken at words.
 
-use std::fmt::Write as _;
+use std::fmt::{Arguments, Write as _};
 
 use super::WIDTH;
 
@@ -17,6 +17,12 @@ pub fn clean(text: &str) -> String {
         }
     }
     clean
+}
+
+/// Adds to a text.
+pub fn put(text: &mut String, more: Arguments<'_>) {
+    // Writing to a String never fails.
+    let _written = text.write_fmt(more);
 }
 
 /// The text on lines of at most [`WIDTH`] columns, each begun with `first` (the first line) or `rest`.

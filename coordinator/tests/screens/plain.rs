@@ -1,0 +1,161 @@
+//! Screens of a quiet stack, of stacks and their changes, and of refusals.
+
+use coordinator::reply::{
+    Answerer, Change, CheckReply, DoneReply, ExplainReply, HistoryEntry, HistoryReply, ProposalsReply, REPLY_SCHEMA,
+    Refused, RefusedReply, StackReply, WrongField,
+};
+use coordinator::screen;
+use decision::{ExplainView, FindingCode, HypothesisView, Phase, SeenByView};
+use shared::clock::{Millis, UnixMillis};
+use shared::epoch::{Epoch, StackVersion, Term};
+use shared::id::{Actor, SiteName, StackName};
+use shared::stack::Stack;
+use shared::wire::{AuditEvent, EVENT_SCHEMA, Severity};
+
+use crate::golden;
+
+const STACK: &str = include_str!("../../../deploy/config/stack.toml");
+
+/// 2026-02-03T04:05:06Z.
+pub(crate) const NOON: UnixMillis = UnixMillis(1_770_091_506_000);
+
+pub(crate) fn site(name: &str) -> SiteName {
+    SiteName::new(name).unwrap()
+}
+
+pub(crate) fn answerer() -> Answerer {
+    Answerer { schema: REPLY_SCHEMA, answered_by: site("dc2"), leads: true, leader: Some(site("dc2")), as_of: NOON }
+}
+
+#[test]
+fn stack_in_force() {
+    let stack = Stack::parse("stack.toml", STACK).unwrap();
+    let reply = StackReply { from: answerer(), version: StackVersion(3), digest: stack.digest(), stack };
+    golden("stack", &screen::stack::render(&reply));
+}
+
+#[test]
+fn stack_changes() {
+    let change = |key: &str, before: Option<&str>, after: Option<&str>| Change {
+        key: key.to_owned(),
+        before: before.map(ToOwned::to_owned),
+        after: after.map(ToOwned::to_owned),
+    };
+    let reply = CheckReply {
+        from: answerer(),
+        summary: "the file is good; against version 3 in force 3 values differ".to_owned(),
+        in_force: Some(StackVersion(3)),
+        differences: vec![
+            change("policy.confirm_ms", Some("15000"), Some("30000")),
+            change("routes.public.nodes.dc3", None, Some("\"dc3-db\"")),
+            change("workloads.haproxy.wave", Some("2"), None),
+        ],
+    };
+    golden("stack-check", &screen::stack::check(&reply));
+    let done = DoneReply {
+        from: answerer(),
+        summary: "alice put stack version 4 in force, 3 changes".to_owned(),
+        differences: reply.differences,
+        proposal: None,
+        run: None,
+    };
+    golden("stack-apply", &screen::refusal::done(&done));
+}
+
+#[test]
+fn refusals() {
+    let mut refused = Refused::new("bad-request", "2 problems in the request");
+    let wrong = |key: &str, found: &str, allowed: &str| WrongField {
+        key: key.to_owned(),
+        found: found.to_owned(),
+        allowed: allowed.to_owned(),
+    };
+    refused.problems = vec![
+        wrong("sites.dc3.role", "\"judge\u{1b}[2J\"", "primary | standby | witness"),
+        wrong("", "300000 bytes", "at most 262144 bytes"),
+    ];
+    golden("refused-request", &screen::refusal::render(&RefusedReply { from: answerer(), refused }));
+    let safety = Refused {
+        rule: "digest".to_owned(),
+        reason: "the approval is for digest \"0123456789ab\", the proposal's is ba7816bf8f01; read the proposal again \
+                 with `pointsman show 0000002a`"
+            .to_owned(),
+        safety: true,
+        problems: Vec::new(),
+    };
+    golden("refused-safety", &screen::refusal::render(&RefusedReply { from: answerer(), refused: safety }));
+}
+
+#[test]
+fn no_proposals() {
+    let reply =
+        ProposalsReply { from: answerer(), summary: "there is no proposal".to_owned(), proposals: Vec::new() };
+    golden("proposals-none", &screen::proposals::render(&reply));
+}
+
+#[test]
+fn explanation() {
+    let hypothesis = |code, holds, because: &str| HypothesisView {
+        code,
+        meaning: "unused on the screen".to_owned(),
+        holds,
+        because: because.to_owned(),
+    };
+    let explain = ExplainView {
+        schema: 1,
+        summary: "no proposal is open; it waits for this: the silence of dc1 to be confirmed, in 9.0 s".to_owned(),
+        as_of: NOON,
+        phase: Phase::Confirming,
+        waits_for: vec!["the silence of dc1 to be confirmed, in 9.0 s".to_owned()],
+        observers: vec![
+            SeenByView { observer: site("dc2"), age_ms: Some(Millis(13_200)), silent: true, no_vote: None },
+            SeenByView {
+                observer: site("dc3"),
+                age_ms: None,
+                silent: false,
+                no_vote: Some("it does not hear its own canary".to_owned()),
+            },
+        ],
+        hypotheses: vec![
+            hypothesis(FindingCode::SiteSilent, true, "neither dc2 nor dc3 has sighted it for 13.2 s"),
+            hypothesis(FindingCode::LinkLost, false, "no observer sights the site, so it is not one link"),
+        ],
+    };
+    golden("explain", &screen::explain::render(&ExplainReply { from: answerer(), explain }));
+}
+
+#[test]
+fn history() {
+    let event = |kind: &str, severity, actor: &str, summary: &str, reason: Option<&str>| AuditEvent {
+        schema: EVENT_SCHEMA,
+        kind: kind.to_owned(),
+        summary: summary.to_owned(),
+        severity,
+        stack: StackName::new("ess").unwrap(),
+        at: NOON,
+        time: NOON.rfc3339(),
+        actor: Actor::new(actor),
+        recorded_by: site("dc2"),
+        term: Term(4),
+        epoch: Epoch(7),
+        row: (kind == "phase").then_some(16),
+        proposal: None,
+        run: None,
+        step: None,
+        reason: reason.map(ToOwned::to_owned),
+        evidence: std::collections::BTreeMap::new(),
+    };
+    let events = [
+        event("phase", Severity::Info, "coordinator@dc2", "confirming -> proposed: the silence was confirmed", None),
+        event(
+            "proposal-approved",
+            Severity::Warning,
+            "alice",
+            "alice approved proposal 0000002a: move from dc1 to dc2",
+            Some("power cut at dc1, confirmed by its staff on the phone; \u{1b}[31m the generator did not start either"),
+        ),
+        event("step-failed", Severity::Critical, "coordinator@dc2", "step 6 failed: recovery did not end in 120 s", None),
+    ];
+    let entries = events.into_iter().zip(41..).map(|(event, sequence)| HistoryEntry { sequence, event }).collect();
+    golden("history", &screen::history::render(&HistoryReply { from: answerer(), events: entries, unreadable: 1 }));
+}
