@@ -23,6 +23,8 @@ pub use self::modules::{
 pub use self::nats::NatsConfig;
 pub use self::postgres::{Place, PostgresConfig, Tls};
 
+/// The bus client's library tells in words of its own what the bus package tells already.
+const DEFAULT_LOG: &str = "info,async_nats=warn";
 /// Largest file read, in bytes.
 const CONFIG_BYTES_MAX: u64 = 256 * 1024;
 
@@ -141,7 +143,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
 fn read_log(top: &Section<'_>) -> Option<String> {
     let filter: String = top
         .optional("log", "a log filter")
-        .unwrap_or_else(|| "info".to_owned());
+        .unwrap_or_else(|| DEFAULT_LOG.to_owned());
     let plain = |c: char| c.is_ascii_alphanumeric() || "=,:_-[]{}\"*. ".contains(c);
     if filter.is_empty() || !filter.chars().all(plain) {
         let allowed = "a level (error, warn, info, debug, trace) or target=level pairs";

@@ -94,6 +94,9 @@ async fn a_promotion_is_proved_and_takes_effect_once() -> Result<()> {
     for wanted in ["role: a primary on timeline 2", "canary: written", "history: timeline 2 left 1", "slot: dc3", "checkpoint: started", "grant: confirmed"] {
         ensure!(lines.contains(wanted), "{wanted} is missing in {lines}");
     }
+    if let ReportState::Done { took_ms, .. } = &ended {
+        println!("promotion with its proof: {took_ms}\n{lines}");
+    }
     ensure!(!scene.standby.in_recovery().await?, "still a standby");
     let confirmations = scene.stage.ticket().await?.confirmations;
     ensure!(confirmations == 1, "{confirmations} confirmations");
