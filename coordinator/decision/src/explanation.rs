@@ -107,6 +107,9 @@ impl Core {
         match view.detector.tally {
             Tally::Unknown => vec!["a word from any observer".to_owned()],
             Tally::Sighted => vec![format!("a loss of {live}: it is sighted now")],
+            Tally::SomeSilent if self.lives_here() => vec![format!(
+                "a loss of {live}: the leading coordinator itself is there and lives"
+            )],
             Tally::SomeSilent => view
                 .votes(live)
                 .iter()

@@ -51,7 +51,14 @@ pub(crate) fn bound(
         projected_bytes: projected,
         summary: String::new(),
     };
-    loss.summary = sentence(&loss, from);
+    let uncovered = choices.iter().find(|choice| choice.chosen.is_none());
+    loss.summary = match uncovered {
+        Some(choice) => format!(
+            "unknown: no member of database {} could be promoted now",
+            choice.database
+        ),
+        None => sentence(&loss, from),
+    };
     loss
 }
 

@@ -83,7 +83,7 @@ pub const MOVES: [Move; 35] = [
         9,
         Watching,
         Unknown,
-        "what the observers say is not enough for a judgement",
+        "what the observers say is not enough for a judgement, or the lead was lost",
     ),
     row(
         10,
@@ -101,7 +101,7 @@ pub const MOVES: [Move; 35] = [
         12,
         Suspecting,
         Unknown,
-        "what the observers say is not enough for a judgement",
+        "what the observers say is not enough for a judgement, or the lead was lost",
     ),
     row(
         13,
@@ -113,7 +113,7 @@ pub const MOVES: [Move; 35] = [
         15,
         Confirming,
         Unknown,
-        "what the observers say is not enough for a judgement",
+        "what the observers say is not enough for a judgement, or the lead was lost",
     ),
     row(
         16,
@@ -143,7 +143,7 @@ pub const MOVES: [Move; 35] = [
         21,
         Blocked,
         Unknown,
-        "what the observers say is not enough for a judgement",
+        "what the observers say is not enough for a judgement, or the lead was lost",
     ),
     row(
         22,
@@ -155,7 +155,7 @@ pub const MOVES: [Move; 35] = [
         24,
         Proposed,
         Unknown,
-        "the evidence became too old: the proposal is withdrawn",
+        "the evidence became too old and the proposal is withdrawn, or the lead was lost",
     ),
     row(
         25,

@@ -1,0 +1,18 @@
+//! Tests of the core as its shell sees it: inputs in, outputs out, and what an operator reads.
+//!
+//! ```text
+//! world      three sites with agents and real cores, driven second by second, without faults of its own
+//! script     text scenarios and what the operator reads, compared byte for byte
+//! findings   every finding with a golden case and a near miss
+//! tables     the tables are whole: phases, moves, findings, inputs
+//! run        runs under changes of the leader, conflicts of the store, late and doubled words
+//! model      random histories against a small reference model
+//! ```
+
+mod findings;
+//mod model;
+mod run;
+mod screen;
+mod script;
+mod tables;
+mod world;

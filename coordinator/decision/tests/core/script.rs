@@ -1,0 +1,353 @@
+//! Text scenarios: each line is something that happens or is asked; what the operator reads is compared byte
+//! for byte with `expected/`. `POINTSMAN_GOLDEN=overwrite` writes it anew, for a person to review.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use decision::{Announcement, Answer, ApprovalRequest, Ask, Output, ProposalState};
+use shared::clock::Millis;
+use shared::refusal::Refusal;
+use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
+
+use crate::screen;
+use crate::world::{Fault, What, World, node, site, two_standbys};
+
+/// A scenario being told.
+struct Telling {
+    world: World,
+    text: String,
+    shown: usize,
+    digest: Option<String>,
+}
+
+#[test]
+fn every_script_reads_as_expected() {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(home.join("scripts"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    scripts.sort();
+    assert!(scripts.len() >= 20, "{} scripts", scripts.len());
+    let mut different = Vec::new();
+    for script in scripts {
+        let name = script.file_name().unwrap().to_string_lossy().into_owned();
+        let told = tell(&name, &std::fs::read_to_string(&script).unwrap());
+        let expected = home.join("expected").join(&name);
+        if std::env::var_os("POINTSMAN_GOLDEN").is_some_and(|word| word == "overwrite") {
+            std::fs::create_dir_all(home.join("expected")).unwrap();
+            std::fs::write(&expected, &told).unwrap();
+        } else if std::fs::read_to_string(&expected).unwrap_or_default() != told {
+            different.push(format!("{name}:\n{told}"));
+        }
+    }
+    assert!(
+        different.is_empty(),
+        "POINTSMAN_GOLDEN=overwrite accepts this:\n{}",
+        different.join("\n")
+    );
+}
+
+fn tell(name: &str, script: &str) -> String {
+    let mut telling = Telling {
+        world: World::new(),
+        text: String::new(),
+        shown: 0,
+        digest: None,
+    };
+    for (number, line) in (1..).zip(script.lines()) {
+        if line.starts_with('#') {
+            writeln!(telling.text, "{line}").unwrap();
+            continue;
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.is_empty() {
+            continue;
+        }
+        writeln!(telling.text, "> {line}").unwrap();
+        let known = telling.say(&words, &format!("{name}:{number}"));
+        assert!(known, "{name}:{number}: not understood: {line}");
+        telling.show_news();
+    }
+    telling.text
+}
+
+impl Telling {
+    fn say(&mut self, words: &[&str], place: &str) -> bool {
+        self.happens(words) || self.asks(words) || self.shows(words) || self.expects(words, place)
+    }
+
+    /// Something happens in the world.
+    fn happens(&mut self, words: &[&str]) -> bool {
+        let world = &mut self.world;
+        match *words {
+            ["begin", leader] => world.begin(leader),
+            ["pass", span] => world.pass(span.parse().unwrap()),
+            ["lose", name] => {
+                world.gone.insert(site(name));
+            }
+            ["return", name] => {
+                world.gone.remove(&site(name));
+                world.off_bus.remove(&site(name));
+            }
+            ["cut", a, b] => {
+                world.cuts.extend([(site(a), site(b)), (site(b), site(a))]);
+            }
+            ["cut-way", from, to] => {
+                world.cuts.insert((site(from), site(to)));
+            }
+            ["mend", a, b] => {
+                world.cuts.remove(&(site(a), site(b)));
+                world.cuts.remove(&(site(b), site(a)));
+            }
+            ["lose-nats", name] => {
+                world.off_bus.insert(site(name));
+            }
+            ["lose-agent", name] => world.agent(name).alive = false,
+            ["lose-database", name] => world.database(name).state = DatabaseState::Down,
+            ["stop-coordinator", name] => {
+                world.stopped.insert(site(name));
+            }
+            ["restart-coordinator", name] => world.start(&site(name)),
+            ["keep-back", name] => {
+                world.kept_back.insert(site(name), Vec::new());
+            }
+            ["drain", name] => world.drain(&site(name)),
+            ["stack", "two-standbys"] => *world = World::with(two_standbys()),
+            ["pause-replay", name] => {
+                let obstacles = vec![PromotionObstacle::ReplayPaused];
+                world.database(name).obstacles = obstacles;
+            }
+            ["resume-replay", name] => world.database(name).obstacles.clear(),
+            ["lead", name] => world.lead(&site(name)),
+            ["nobody-leads"] => world.lose_lead(),
+            ["twice"] => world.twice = true,
+            ["store-shows", epoch, holder] => {
+                let have = world.store.ticket.clone().unwrap();
+                let epoch = shared::epoch::Epoch(epoch.parse().unwrap());
+                world.ticket_lies = Some(Ticket {
+                    epoch,
+                    holder: site(holder),
+                    ..have
+                });
+            }
+            ["lag", name, bytes] => world.database(name).lsn -= bytes.parse::<u64>().unwrap(),
+            ["break-replication", name] => world.database(name).receiving = false,
+            ["next", kind, "fails", ..] => self.fault(kind, What::Fails(words[3..].join(" "))),
+            ["next", kind, "hangs"] => self.fault(kind, What::Hangs),
+            ["next", kind, "is-refused-as-late"] => {
+                let refusal = Refusal::PastDeadline {
+                    age_ms: Millis(9_000),
+                    valid_for_ms: Millis(6_000),
+                };
+                self.fault(kind, What::Refused(refusal));
+            }
+            ["next", kind, "is-refused-by-store"] => {
+                let refusal = Refusal::GrantNotConfirmed {
+                    reason: "no stream found".to_owned(),
+                };
+                self.fault(kind, What::Refused(refusal));
+            }
+            ["next", kind, "is-refused-for-good"] => {
+                self.fault(kind, What::Refused(Refusal::WrongDigest))
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn fault(&mut self, kind: &str, what: What) {
+        self.world.faults.push(Fault {
+            kind: kind.to_owned(),
+            what,
+        });
+    }
+
+    /// An operator asks.
+    fn asks(&mut self, words: &[&str]) -> bool {
+        let reason = |from: usize| words.get(from..).unwrap_or_default().join(" ");
+        let durable = self.world.core().durable().cloned();
+        let newest = durable
+            .as_ref()
+            .and_then(|durable| durable.proposals.last().cloned());
+        let run = durable.and_then(|durable| durable.run).map(|run| run.id);
+        let ask = match (words, newest, run) {
+            (["approve", ..], Some(proposal), _) => Ask::Approve(ApprovalRequest {
+                proposal: proposal.id,
+                digest: self
+                    .digest
+                    .take()
+                    .unwrap_or_else(|| proposal.digest.short().to_owned()),
+                attest_site_off: words
+                    .contains(&"vouching")
+                    .then(|| proposal.plan.from.to_string()),
+                overrides: words
+                    .contains(&"overriding-rpo")
+                    .then(|| ("rpo".to_owned(), "we accept the loss".to_owned()))
+                    .into_iter()
+                    .collect(),
+                reason: if words.contains(&"silently") {
+                    String::new()
+                } else {
+                    "the fire brigade is there".to_owned()
+                },
+            }),
+            (["reject", ..], Some(proposal), _) => Ask::Reject {
+                proposal: proposal.id,
+                reason: reason(1),
+            },
+            (["resume", ..], _, Some(run)) => Ask::Resume {
+                run,
+                waive: None,
+                reason: reason(1),
+            },
+            (["waive", step, ..], _, Some(run)) => Ask::Resume {
+                run,
+                waive: Some(step.parse().unwrap()),
+                reason: reason(2),
+            },
+            (["abandon", ..], _, Some(run)) => Ask::Abandon {
+                run,
+                reason: reason(1),
+            },
+            (["hold", ..], _, _) => Ask::Hold { reason: reason(1) },
+            (["release", ..], _, _) => Ask::Release { reason: reason(1) },
+            (["apply", "confirm", span], _, _) => {
+                let (version, mut stack) = self.world.store.stack.clone().unwrap();
+                stack.policy.confirm_ms = span.parse().unwrap();
+                Ask::ApplyStack {
+                    stack: Box::new(stack),
+                    replaces: Some(version),
+                }
+            }
+            (["remember-digest"], Some(proposal), _) => {
+                self.digest = Some(proposal.digest.short().to_owned());
+                return true;
+            }
+            _ => return false,
+        };
+        self.world.ask(ask);
+        true
+    }
+
+    /// The operator looks.
+    fn shows(&mut self, words: &[&str]) -> bool {
+        let now = self.world.instant();
+        let shown = match *words {
+            ["show", "status"] => screen::status(&self.world.core().status(now)),
+            ["show", "status", name] => screen::status(&self.world.cores[&site(name)].status(now)),
+            ["show", "explain"] => screen::explain(&self.world.core().explain(now)),
+            ["show", "proposal"] => screen::proposal(
+                self.world
+                    .core()
+                    .durable()
+                    .unwrap()
+                    .proposals
+                    .last()
+                    .unwrap(),
+            ),
+            _ => return false,
+        };
+        self.show_news();
+        self.text.push_str(&shown);
+        true
+    }
+
+    fn expects(&mut self, words: &[&str], place: &str) -> bool {
+        let core = self.world.core();
+        match *words {
+            ["expect", "phase", word] => {
+                let phase = self.world.phase().word();
+                assert_eq!(phase, word, "{place}\n{}", self.text);
+            }
+            ["expect", "no", "proposal"] => {
+                let open = core.durable().and_then(|durable| durable.open_proposal());
+                assert!(open.is_none(), "{place}\n{}", self.text);
+            }
+            ["expect", "proposal", word] => {
+                let state = core
+                    .durable()
+                    .and_then(|d| d.proposals.last())
+                    .map_or("none", |p| p.state.word());
+                assert_eq!(state, word, "{place}\n{}", self.text);
+            }
+            ["expect", "never", "proposed"] => {
+                let proposals = core.durable().map(|durable| durable.proposals.len());
+                assert_eq!(proposals, Some(0), "{place}\n{}", self.text);
+            }
+            ["expect", "finding", code] => {
+                let status = core.status(self.world.instant());
+                assert!(
+                    status.findings.iter().any(|f| f.code.word() == code),
+                    "{place}\n{}",
+                    self.text
+                );
+            }
+            ["expect", "live", name] => {
+                let live = core.status(self.world.instant()).live_site;
+                assert_eq!(live, Some(site(name)), "{place}\n{}", self.text);
+            }
+            ["expect", "writes", name] => {
+                let agent = &self.world.agents[&node(name)];
+                assert!(agent.database.as_ref().unwrap().writes(), "{place}");
+            }
+            ["expect", "epoch", number] => {
+                assert_eq!(core.ticket().unwrap().epoch.to_string(), number, "{place}");
+            }
+            ["expect", "approved"] => {
+                let approved =
+                    |p: &decision::Proposal| matches!(p.state, ProposalState::Approved { .. });
+                assert!(
+                    core.durable().unwrap().proposals.iter().any(approved),
+                    "{place}"
+                );
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// What was recorded and answered since the last line.
+    fn show_news(&mut self) {
+        let news: Vec<Output> = self.world.done[self.shown..].to_vec();
+        self.shown = self.world.done.len();
+        for output in news {
+            let mut age = self.world.age().0;
+            let line = match output {
+                Output::Record(event) => {
+                    age = self.world.age_of(event.at).0;
+                    Some(format!("{}: {}", event.kind, event.summary))
+                }
+                Output::Announce(Announcement::Progress(event)) => {
+                    age = self.world.age_of(event.at).0;
+                    Some(format!("({})", event.summary))
+                }
+                Output::Announce(Announcement::Answer { answer, .. }) => Some(match answer {
+                    Answer::Accepted { summary, .. } => format!("accepted: {summary}"),
+                    Answer::Refused {
+                        rule,
+                        reason,
+                        safety,
+                    } => {
+                        let kind = if safety {
+                            "refused by safety rule"
+                        } else {
+                            "refused by rule"
+                        };
+                        format!("{kind} {rule}: {reason}")
+                    }
+                }),
+                Output::Persist(_) | Output::Send(_) => None,
+            };
+            if let Some(line) = line {
+                writeln!(
+                    self.text,
+                    "  [{:>4}.{}] {line}",
+                    age / 1_000,
+                    age % 1_000 / 100
+                )
+                .unwrap();
+            }
+        }
+    }
+}
