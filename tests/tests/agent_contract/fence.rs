@@ -11,9 +11,9 @@ use shared::wire::{Action, Command, ReportState};
 use tests::postgres::{CLIENT, Postgres, SERVICE};
 use tokio::net::TcpStream;
 
+use crate::eventually;
 use crate::leader::{Leader, proof};
 use crate::stage::{Agent, Stage};
-use crate::eventually;
 
 struct Scene {
     _stage: Stage,
@@ -27,20 +27,42 @@ impl Scene {
         let stage = Stage::set("dc2").await?;
         let primary = stage.primary().await?;
         let (agent, leader) = stage.agent_of(&primary, "").await?;
-        Ok(Self { _stage: stage, primary, agent, leader })
+        Ok(Self {
+            _stage: stage,
+            primary,
+            agent,
+            leader,
+        })
     }
 
     async fn fence(&mut self) -> Result<Command> {
-        let seen = self.leader.heartbeat_where("a database", |h| h.database.is_some()).await?;
-        let system_identifier =
-            seen.database.and_then(|database| database.system_identifier).context("no system identifier")?;
-        self.leader.command(Action::Fence { database: DatabaseName::new("main")?, system_identifier }).await
+        let seen = self
+            .leader
+            .heartbeat_where("a database", |h| h.database.is_some())
+            .await?;
+        let system_identifier = seen
+            .database
+            .and_then(|database| database.system_identifier)
+            .context("no system identifier")?;
+        self.leader
+            .command(Action::Fence {
+                database: DatabaseName::new("main")?,
+                system_identifier,
+            })
+            .await
     }
 
     async fn assert_fenced(&self) -> Result<()> {
-        ensure!(self.primary.members().is_empty(), "left: {:?}", self.primary.members());
+        ensure!(
+            self.primary.members().is_empty(),
+            "left: {:?}",
+            self.primary.members()
+        );
         let refused = TcpStream::connect(self.primary.address()).await;
-        ensure!(refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "something listens");
+        ensure!(
+            refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused),
+            "something listens"
+        );
         Ok(())
     }
 }
@@ -54,19 +76,37 @@ async fn a_fence_stops_everything_and_takes_effect_once() -> Result<()> {
         system_identifier: SystemIdentifier("1".to_owned()),
     };
     let ended = scene.leader.carry_out(&stranger.sealed()).await?;
-    ensure!(matches!(&ended, ReportState::Refused(Refusal::WrongRole { .. })), "{ended:?}");
-    ensure!(!scene.primary.members().is_empty(), "another cluster's fence stopped this one");
+    ensure!(
+        matches!(&ended, ReportState::Refused(Refusal::WrongRole { .. })),
+        "{ended:?}"
+    );
+    ensure!(
+        !scene.primary.members().is_empty(),
+        "another cluster's fence stopped this one"
+    );
 
     let command = scene.fence().await?;
     let ended = scene.leader.carry_out(&command).await?;
     let lines = proof(&ended)?;
-    ensure!(lines.contains("none works in the data directory") && lines.contains("port"), "{lines}");
+    ensure!(
+        lines.contains("none works in the data directory") && lines.contains("port"),
+        "{lines}"
+    );
     scene.assert_fenced().await?;
-    ensure!(scene.leader.send(&command).await? == ended, "the recorded state");
-    ensure!(scene.agent.directory.join("state/fenced.json").is_file(), "no note");
+    ensure!(
+        scene.leader.send(&command).await? == ended,
+        "the recorded state"
+    );
+    ensure!(
+        scene.agent.directory.join("state/fenced.json").is_file(),
+        "no note"
+    );
 
     // What is stopped is fenced all the same.
-    let again = Command { id: shared::id::CommandId::new(uuid::Uuid::now_v7()), ..command };
+    let again = Command {
+        id: shared::id::CommandId::new(uuid::Uuid::now_v7()),
+        ..command
+    };
     let again = scene.leader.anchored(again).await?;
     proof(&scene.leader.carry_out(&again).await?)?;
     Ok(())
@@ -89,13 +129,21 @@ async fn a_backend_that_outlived_its_postmaster_is_fenced() -> Result<()> {
     })
     .await?;
     let text = std::fs::read_to_string(scene.primary.data().join("postmaster.pid"))?;
-    let postmaster = Pid::from_raw(text.lines().next().context("empty")?.trim().parse()?).context("odd")?;
+    let postmaster =
+        Pid::from_raw(text.lines().next().context("empty")?.trim().parse()?).context("odd")?;
     kill_process(postmaster, Signal::KILL)?;
     eventually("the end of the postmaster", async || {
-        !scene.primary.members().iter().any(|member| member.pid == postmaster.as_raw_nonzero().get())
+        !scene
+            .primary
+            .members()
+            .iter()
+            .any(|member| member.pid == postmaster.as_raw_nonzero().get())
     })
     .await?;
-    ensure!(!scene.primary.members().is_empty(), "the backend was to outlive it");
+    ensure!(
+        !scene.primary.members().is_empty(),
+        "the backend was to outlive it"
+    );
 
     let ended = scene.leader.carry_out(&command).await?;
     ensure!(proof(&ended)?.contains("killed"), "{ended:?}");

@@ -11,8 +11,15 @@ use crate::stage::Stage;
 use crate::{LONG, eventually};
 
 async fn follow(leader: &mut Leader, primary: &Postgres) -> Result<Command> {
-    let seen = leader.heartbeat_where("a database", |h| h.database.as_ref().is_some_and(|d| d.role.is_some())).await?;
-    let system_identifier = seen.database.and_then(|d| d.system_identifier).context("no system identifier")?;
+    let seen = leader
+        .heartbeat_where("a database", |h| {
+            h.database.as_ref().is_some_and(|d| d.role.is_some())
+        })
+        .await?;
+    let system_identifier = seen
+        .database
+        .and_then(|d| d.system_identifier)
+        .context("no system identifier")?;
     leader
         .command(Action::Follow {
             database: DatabaseName::new("main")?,
@@ -27,7 +34,12 @@ async fn follow(leader: &mut Leader, primary: &Postgres) -> Result<Command> {
 async fn promote(standby: &Postgres) -> Result<()> {
     standby.promote(LONG).await?;
     let session = standby.connect(OWNER, MAINTENANCE).await?;
-    session.one("SELECT 1 FROM pg_create_physical_replication_slot('dc3_new')", &[]).await?;
+    session
+        .one(
+            "SELECT 1 FROM pg_create_physical_replication_slot('dc3_new')",
+            &[],
+        )
+        .await?;
     session.batch("CHECKPOINT").await
 }
 
@@ -42,9 +54,15 @@ async fn a_standby_follows_the_new_primary() -> Result<()> {
     primary.kill().await?;
     promote(&second).await?;
     let command = follow(&mut leader, &second).await?;
-    let ended = leader.carry_out(&command).await.with_context(|| agent.log_tail())?;
+    let ended = leader
+        .carry_out(&command)
+        .await
+        .with_context(|| agent.log_tail())?;
     ensure!(proof(&ended)?.contains("streaming timeline 2"), "{ended:?}");
-    ensure!(third.received_timeline().await? == Some(2), "not on timeline 2");
+    ensure!(
+        third.received_timeline().await? == Some(2),
+        "not on timeline 2"
+    );
     second.wait_streaming(&["dc3"], LONG).await?;
     ensure!(leader.send(&command).await? == ended, "the recorded state");
     Ok(())
@@ -62,16 +80,27 @@ async fn a_standby_ahead_of_the_fork_needs_a_rewind() -> Result<()> {
     second.freeze().await?;
     let session = primary.connect(CLIENT, SERVICE).await?;
     session
-        .batch("CREATE TABLE filler AS SELECT md5(n::text) AS text FROM generate_series(1, 400000) n")
+        .batch(
+            "CREATE TABLE filler AS SELECT md5(n::text) AS text FROM generate_series(1, 400000) n",
+        )
         .await?;
     let end = primary.current_lsn().await?;
-    eventually("the third has it all", async || third.current_lsn().await.is_ok_and(|at| at >= end)).await?;
+    eventually("the third has it all", async || {
+        third.current_lsn().await.is_ok_and(|at| at >= end)
+    })
+    .await?;
     primary.kill().await?;
     second.thaw();
     promote(&second).await?;
-    ensure!(second.current_lsn().await? < end, "the second was to be behind");
+    ensure!(
+        second.current_lsn().await? < end,
+        "the second was to be behind"
+    );
     let command = follow(&mut leader, &second).await?;
-    let ended = leader.carry_out(&command).await.with_context(|| agent.log_tail())?;
+    let ended = leader
+        .carry_out(&command)
+        .await
+        .with_context(|| agent.log_tail())?;
     ensure!(failure(&ended)?.contains("needs rewind"), "{ended:?}");
     Ok(())
 }

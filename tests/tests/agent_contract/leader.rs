@@ -33,9 +33,20 @@ impl Leader {
     pub(crate) async fn of(stage: &Stage, agent: &Agent) -> Result<Self> {
         let (site, node) = (SiteName::new(&agent.site)?, NodeName::new(agent.node())?);
         let connection = stage.connection.clone();
-        let heartbeats = connection.subscribe(&Subject::heartbeat(&stack(), &site, &node)).await?;
-        let reports = connection.subscribe(&Subject::report(&stack(), &site, &node)).await?;
-        Ok(Self { connection, site, node, heartbeats, reports, newest: None })
+        let heartbeats = connection
+            .subscribe(&Subject::heartbeat(&stack(), &site, &node))
+            .await?;
+        let reports = connection
+            .subscribe(&Subject::report(&stack(), &site, &node))
+            .await?;
+        Ok(Self {
+            connection,
+            site,
+            node,
+            heartbeats,
+            reports,
+            newest: None,
+        })
     }
 
     /// The first heartbeat from now on that is as wanted.
@@ -47,7 +58,9 @@ impl Leader {
         let deadline = Instant::now() + LONG;
         loop {
             let next = timeout_at(deadline, self.heartbeats.next()).await;
-            let Ok(Some(received)) = next else { bail!("no heartbeat with {what}; newest: {:?}", self.newest) };
+            let Ok(Some(received)) = next else {
+                bail!("no heartbeat with {what}; newest: {:?}", self.newest)
+            };
             let heartbeat = received.body?;
             self.newest = Some(heartbeat.clone());
             if wanted(&heartbeat) {
@@ -75,8 +88,14 @@ impl Leader {
                 operator: Actor::new("test"),
                 approved_at: UnixMillis(0),
             }),
-            grant: Some(Grant { epoch: Epoch(2), nonce: GRANT }),
-            anchor: Anchor { process: shared::id::ProcessId::new(Uuid::nil()), sequence: 0 },
+            grant: Some(Grant {
+                epoch: Epoch(2),
+                nonce: GRANT,
+            }),
+            anchor: Anchor {
+                process: shared::id::ProcessId::new(Uuid::nil()),
+                sequence: 0,
+            },
             valid_for_ms: Millis::seconds(10),
             deadline_ms: Millis::seconds(40),
             action,
@@ -88,7 +107,10 @@ impl Leader {
     /// The same command, answering to the newest heartbeat.
     pub(crate) async fn anchored(&mut self, mut command: Command) -> Result<Command> {
         let heartbeat = self.heartbeat_where("any content", |_| true).await?;
-        command.anchor = Anchor { process: heartbeat.process, sequence: heartbeat.sequence };
+        command.anchor = Anchor {
+            process: heartbeat.process,
+            sequence: heartbeat.sequence,
+        };
         Ok(command.sealed())
     }
 
@@ -96,14 +118,20 @@ impl Leader {
     pub(crate) async fn send(&self, command: &Command) -> Result<ReportState> {
         let subject = Subject::command(&stack(), &self.site, &self.node);
         let report: Report = self.connection.request(&subject, command, ANSWER).await?;
-        anyhow::ensure!(report.command == command.id && report.step == command.step, "another command's report");
+        anyhow::ensure!(
+            report.command == command.id && report.step == command.step,
+            "another command's report"
+        );
         Ok(report.state)
     }
 
     /// Sends bytes that are no command.
     pub(crate) async fn send_raw(&self, bytes: &'static [u8]) -> Result<()> {
         let subject = Subject::command(&stack(), &self.site, &self.node);
-        let sent = self.connection.publish_raw(&subject, bytes, &bus::Headers::new()).await?;
+        let sent = self
+            .connection
+            .publish_raw(&subject, bytes, &bus::Headers::new())
+            .await?;
         anyhow::ensure!(sent == bus::Publication::Published, "{sent:?}");
         Ok(())
     }
@@ -143,7 +171,10 @@ impl Leader {
 pub(crate) fn proof(state: &ReportState) -> Result<String> {
     match state {
         ReportState::Done { proof, .. } => {
-            let lines: Vec<String> = proof.iter().map(|line| format!("{}: {}", line.what, line.found)).collect();
+            let lines: Vec<String> = proof
+                .iter()
+                .map(|line| format!("{}: {}", line.what, line.found))
+                .collect();
             Ok(lines.join("\n"))
         }
         other => bail!("not done: {other:?}"),

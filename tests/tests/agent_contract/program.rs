@@ -35,9 +35,15 @@ async fn run(arguments: &[&str], input: &[u8]) -> Result<Ran> {
     let mut stdin = child.stdin.take().context("no input")?;
     stdin.write_all(input).await?;
     drop(stdin);
-    let output = tokio::time::timeout(LONG, child.wait_with_output()).await.context("it hangs")??;
+    let output = tokio::time::timeout(LONG, child.wait_with_output())
+        .await
+        .context("it hangs")??;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Ran { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) })
+    Ok(Ran {
+        code: output.status.code(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    })
 }
 
 #[tokio::test]
@@ -45,21 +51,49 @@ async fn arguments_and_files_are_checked() -> Result<()> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("agent.toml");
     let path = file.to_str().context("an odd path")?;
-    std::fs::write(&file, "stack = \"ess\"\nsite = \"dc1\"\nnode = \"n\"\nstate_dir = \"/s\"\nx = 1\n[nats]\n")?;
+    std::fs::write(
+        &file,
+        "stack = \"ess\"\nsite = \"dc1\"\nnode = \"n\"\nstate_dir = \"/s\"\nx = 1\n[nats]\n",
+    )?;
     let ran = run(&["--config", path, "--check-config"], b"").await?;
-    ensure!(ran.code == Some(2) && ran.err.contains("nats.servers") && ran.err.contains("x: found"), "{}", ran.err);
+    ensure!(
+        ran.code == Some(2) && ran.err.contains("nats.servers") && ran.err.contains("x: found"),
+        "{}",
+        ran.err
+    );
     std::fs::write(
         &file,
         "stack = \"ess\"\nsite = \"dc1\"\nnode = \"n\"\nstate_dir = \"/s\"\n[nats]\nservers = [\"nats://h:1\"]\n",
     )?;
     let ran = run(&["--config", path, "--check-config"], b"").await?;
-    ensure!(ran.code == Some(0) && ran.out == "ok\n", "{:?} {} {}", ran.code, ran.out, ran.err);
-    for wrong in [&[][..], &["--nonsense"], &["--config", "/nonexistent"], &["fly"]] {
+    ensure!(
+        ran.code == Some(0) && ran.out == "ok\n",
+        "{:?} {} {}",
+        ran.code,
+        ran.out,
+        ran.err
+    );
+    for wrong in [
+        &[][..],
+        &["--nonsense"],
+        &["--config", "/nonexistent"],
+        &["fly"],
+    ] {
         ensure!(run(wrong, b"").await?.code == Some(2), "{wrong:?}");
     }
-    ensure!(run(&["--version"], b"").await?.out.starts_with("pointsman-agent "), "version");
+    ensure!(
+        run(&["--version"], b"")
+            .await?
+            .out
+            .starts_with("pointsman-agent "),
+        "version"
+    );
     let ran = run(&["decode"], b"\xc1nonsense").await?;
-    ensure!(ran.code == Some(1) && ran.err.contains("no envelope"), "{}", ran.err);
+    ensure!(
+        ran.code == Some(1) && ran.err.contains("no envelope"),
+        "{}",
+        ran.err
+    );
     Ok(())
 }
 
@@ -72,7 +106,8 @@ async fn hooks_run_with_their_environment_and_end_in_time() -> Result<()> {
              environment = {{ ZONE = \"example.org\" }}\n"
         )
     };
-    let show = "echo \"$POINTSMAN_EPOCH $POINTSMAN_SITE $POINTSMAN_TO_SITE $ZONE ${HOSTNAME:-none}\"; cat";
+    let show =
+        "echo \"$POINTSMAN_EPOCH $POINTSMAN_SITE $POINTSMAN_TO_SITE $ZONE ${HOSTNAME:-none}\"; cat";
     let text = [
         hook("show", show, "5s"),
         hook("fail", "echo on stderr >&2; exit 3", "5s"),
@@ -83,21 +118,45 @@ async fn hooks_run_with_their_environment_and_end_in_time() -> Result<()> {
     let mut leader = Leader::of(&stage, &agent).await?;
     let run = |name: &str| {
         let environment = [("to_site".to_owned(), "dc2 $(id)".to_owned())].into();
-        Action::Hook { hook: HookName::new(name).expect("a name"), environment }
+        Action::Hook {
+            hook: HookName::new(name).expect("a name"),
+            environment,
+        }
     };
     let command = leader.command(run("show")).await?;
-    let ended = leader.carry_out(&command).await.with_context(|| agent.log_tail())?;
-    ensure!(proof(&ended)?.contains("output: 2 dc2 dc2 $(id) example.org none"), "{ended:?}");
+    let ended = leader
+        .carry_out(&command)
+        .await
+        .with_context(|| agent.log_tail())?;
+    ensure!(
+        proof(&ended)?.contains("output: 2 dc2 dc2 $(id) example.org none"),
+        "{ended:?}"
+    );
     let command = leader.command(run("fail")).await?;
     let ended = leader.carry_out(&command).await?;
-    ensure!(failure(&ended)?.contains("exit status: 3") && failure(&ended)?.contains("on stderr"), "{ended:?}");
+    ensure!(
+        failure(&ended)?.contains("exit status: 3") && failure(&ended)?.contains("on stderr"),
+        "{ended:?}"
+    );
     let command = leader.command(run("hang")).await?;
-    ensure!(matches!(leader.send(&command).await?, ReportState::Running { .. }), "not begun");
+    ensure!(
+        matches!(leader.send(&command).await?, ReportState::Running { .. }),
+        "not begun"
+    );
     let other = leader.command(run("show")).await?;
-    ensure!(matches!(leader.refused(&other).await?, Refusal::Busy { .. }), "two at once");
-    ensure!(failure(&leader.ended(&command).await?)?.contains("was killed"), "hang");
+    ensure!(
+        matches!(leader.refused(&other).await?, Refusal::Busy { .. }),
+        "two at once"
+    );
+    ensure!(
+        failure(&leader.ended(&command).await?)?.contains("was killed"),
+        "hang"
+    );
     let unknown = leader.command(run("unknown")).await?;
-    ensure!(matches!(leader.refused(&unknown).await?, Refusal::NoModule { .. }), "unknown hook");
+    ensure!(
+        matches!(leader.refused(&unknown).await?, Refusal::NoModule { .. }),
+        "unknown hook"
+    );
     Ok(())
 }
 
@@ -110,7 +169,10 @@ async fn web(answer: &'static str) -> Result<u16> {
             tokio::spawn(async move {
                 let mut request = [0; 1024];
                 drop(tokio::io::AsyncReadExt::read(&mut stream, &mut request).await);
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                    answer.len()
+                );
                 drop(stream.write_all(format!("{head}{answer}").as_bytes()).await);
             });
         }
@@ -136,23 +198,40 @@ async fn checks_of_the_service_are_repeated_until_right() -> Result<()> {
     };
     let right = web("{\"versions\":[]}").await?;
     let command = leader.command(http(right, "versions")).await?;
-    ensure!(proof(&leader.carry_out(&command).await?)?.contains("status 200"), "http");
-    for (port, contains, word) in [(right, "nothing", "does not hold"), (port, "versions", "refused")] {
+    ensure!(
+        proof(&leader.carry_out(&command).await?)?.contains("status 200"),
+        "http"
+    );
+    for (port, contains, word) in [
+        (right, "nothing", "does not hold"),
+        (port, "versions", "refused"),
+    ] {
         let mut command = leader.command(http(port, contains)).await?;
         command.deadline_ms = Millis(1_200);
         let ended = leader.carry_out(&command).await?;
         ensure!(failure(&ended)?.contains(word), "{word}: {ended:?}");
     }
     let sql = |statement: &str, equals: &str| Action::Verify {
-        probe: ProbeRequest::Sql { statement: statement.to_owned(), equals: equals.to_owned() },
+        probe: ProbeRequest::Sql {
+            statement: statement.to_owned(),
+            equals: equals.to_owned(),
+        },
         site: site.clone(),
     };
-    let command = leader.command(sql("SELECT pg_is_in_recovery()::text", "false")).await?;
+    let command = leader
+        .command(sql("SELECT pg_is_in_recovery()::text", "false"))
+        .await?;
     proof(&leader.carry_out(&command).await?)?;
     // A check must not be able to change anything.
     let wrong = [
-        ("SELECT pg_create_physical_replication_slot('x')::text", "read-only"),
-        ("SET default_transaction_read_only = off; SELECT 1", "multiple commands"),
+        (
+            "SELECT pg_create_physical_replication_slot('x')::text",
+            "read-only",
+        ),
+        (
+            "SET default_transaction_read_only = off; SELECT 1",
+            "multiple commands",
+        ),
         ("SELECT 2", "not \"1\""),
     ];
     for (statement, word) in wrong {
@@ -173,13 +252,26 @@ async fn garbage_is_survived_and_logged_once() -> Result<()> {
     agent.start()?;
     let mut leader = Leader::of(&stage, &agent).await?;
     leader.heartbeat_where("any content", |_| true).await?;
-    for bytes in [&b""[..], b"\xc1", b"\x83\xa1v\x01\xa1k\xa3cmd\xa1b\x80", b"\x93\x01\xa3cmd\x80", &[0xdd; 64]] {
+    for bytes in [
+        &b""[..],
+        b"\xc1",
+        b"\x83\xa1v\x01\xa1k\xa3cmd\xa1b\x80",
+        b"\x93\x01\xa3cmd\x80",
+        &[0xdd; 64],
+    ] {
         leader.send_raw(bytes).await?;
     }
     let before = leader.heartbeat_where("any content", |_| true).await?;
     let after = leader.heartbeat_where("any content", |_| true).await?;
-    ensure!(before.process == after.process && after.sequence == before.sequence + 1, "it went away");
-    let warnings = agent.log()?.lines().filter(|l| l.contains("WARN") && l.contains("cannot be read")).count();
+    ensure!(
+        before.process == after.process && after.sequence == before.sequence + 1,
+        "it went away"
+    );
+    let warnings = agent
+        .log()?
+        .lines()
+        .filter(|l| l.contains("WARN") && l.contains("cannot be read"))
+        .count();
     ensure!(warnings == 1, "{warnings} warnings:\n{}", agent.log_tail());
     Ok(())
 }
@@ -190,11 +282,21 @@ async fn an_agent_ends_cleanly_and_is_alone_on_its_ledger() -> Result<()> {
     let mut agent = stage.agent("dc2", "")?;
     agent.start()?;
     let mut leader = Leader::of(&stage, &agent).await?;
-    let heartbeat = leader.heartbeat_where("fitness", |h| h.fitness == shared::wire::Fitness::Fit).await?;
-    ensure!(heartbeat.foreign_server.is_none() && heartbeat.sequence >= 3, "{heartbeat:?}");
+    let heartbeat = leader
+        .heartbeat_where("fitness", |h| h.fitness == shared::wire::Fitness::Fit)
+        .await?;
+    ensure!(
+        heartbeat.foreign_server.is_none() && heartbeat.sequence >= 3,
+        "{heartbeat:?}"
+    );
     let config = agent.config.to_str().context("an odd path")?.to_owned();
     let second = run(&["--config", &config], b"").await?;
-    ensure!(second.code == Some(1) && second.err.contains("another agent"), "{:?} {}", second.code, second.err);
+    ensure!(
+        second.code == Some(1) && second.err.contains("another agent"),
+        "{:?} {}",
+        second.code,
+        second.err
+    );
     agent.process()?.signal(Signal::TERM)?;
     let status = agent.process()?.wait_exit(Duration::from_secs(5)).await?;
     ensure!(status.success(), "{status}");
@@ -226,20 +328,38 @@ async fn other_sites_are_looked_at_without_the_bus() -> Result<()> {
     let mut leader = Leader::of(&stage, &agent).await?;
     let seen = |first: PeerOutcome, second: PeerOutcome| {
         move |h: &shared::wire::Heartbeat| {
-            h.peers.first().is_some_and(|p| p.outcome == first) && h.peers.get(1).is_some_and(|p| p.outcome == second)
+            h.peers.first().is_some_and(|p| p.outcome == first)
+                && h.peers.get(1).is_some_and(|p| p.outcome == second)
         }
     };
-    let (answered, silent, refused) = (PeerOutcome::Answered, PeerOutcome::Silent, PeerOutcome::Refused);
-    leader.heartbeat_where("both answer", seen(answered, answered)).await?;
+    let (answered, silent, refused) = (
+        PeerOutcome::Answered,
+        PeerOutcome::Silent,
+        PeerOutcome::Refused,
+    );
+    leader
+        .heartbeat_where("both answer", seen(answered, answered))
+        .await?;
     third.kill().await?;
-    leader.heartbeat_where("the agent is gone", seen(answered, refused)).await?;
+    leader
+        .heartbeat_where("the agent is gone", seen(answered, refused))
+        .await?;
     primary.freeze().await?;
-    let frozen = leader.heartbeat_where("a frozen database", seen(silent, refused)).await?;
-    ensure!(frozen.peers[0].answered_ms.is_some(), "the last answer is forgotten");
+    let frozen = leader
+        .heartbeat_where("a frozen database", seen(silent, refused))
+        .await?;
+    ensure!(
+        frozen.peers[0].answered_ms.is_some(),
+        "the last answer is forgotten"
+    );
     primary.thaw();
-    leader.heartbeat_where("it answers again", seen(answered, refused)).await?;
+    leader
+        .heartbeat_where("it answers again", seen(answered, refused))
+        .await?;
     primary.kill().await?;
-    leader.heartbeat_where("nobody is there", seen(refused, refused)).await?;
+    leader
+        .heartbeat_where("nobody is there", seen(refused, refused))
+        .await?;
     Ok(())
 }
 
@@ -255,14 +375,25 @@ async fn heartbeats_are_not_made_up_for_after_an_outage() -> Result<()> {
     stage.nats.start("dc2")?;
     stage.nats.wait_ready(LONG).await?;
     let after = leader.heartbeat_where("any content", |_| true).await?;
-    ensure!(after.process == before.process && after.sequence >= before.sequence + 3, "{before:?} {after:?}");
+    ensure!(
+        after.process == before.process && after.sequence >= before.sequence + 3,
+        "{before:?} {after:?}"
+    );
     let next = leader.heartbeat_where("any content", |_| true).await?;
     ensure!(next.sequence == after.sequence + 1, "a backlog");
     let gap = next.uptime_ms.0 - after.uptime_ms.0;
-    ensure!((600..1_600).contains(&gap), "{gap} ms between two heartbeats");
+    ensure!(
+        (600..1_600).contains(&gap),
+        "{gap} ms between two heartbeats"
+    );
     eventually("commands arrive again", async || {
-        let action = Action::Hook { hook: HookName::new("none").expect("a name"), environment: [].into() };
-        let Ok(command) = leader.command(action).await else { return false };
+        let action = Action::Hook {
+            hook: HookName::new("none").expect("a name"),
+            environment: [].into(),
+        };
+        let Ok(command) = leader.command(action).await else {
+            return false;
+        };
         matches!(leader.refused(&command).await, Ok(Refusal::NoModule { .. }))
     })
     .await

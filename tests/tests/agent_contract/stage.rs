@@ -20,7 +20,7 @@ use tests::scratch::{Scratch, create_directory};
 use uuid::Uuid;
 
 use crate::leader::Leader;
-use crate::{LONG, SITES};
+use crate::{LONG, SITES, eventually};
 
 /// The stack of all tests.
 pub(crate) fn stack() -> StackName {
@@ -59,14 +59,29 @@ impl Stage {
             max_bytes: 16 * 1024 * 1024,
             replicas: 3,
         };
-        bus::provision(&connection, &[bucket], &[], None).await?;
-        let stage = Self { scratch, nats, links, connection };
+        // Just after the start a server may not yet count the others as online.
+        eventually("the bucket", async || {
+            let made = bus::provision(&connection, std::slice::from_ref(&bucket), &[], None).await;
+            made.is_ok()
+        })
+        .await?;
+        let stage = Self {
+            scratch,
+            nats,
+            links,
+            connection,
+        };
         stage.store_ticket(holder, Epoch(2), Some(GRANT)).await?;
         Ok(stage)
     }
 
     /// Replaces the ticket.
-    pub(crate) async fn store_ticket(&self, holder: &str, epoch: Epoch, grant: Option<Nonce>) -> Result<()> {
+    pub(crate) async fn store_ticket(
+        &self,
+        holder: &str,
+        epoch: Epoch,
+        grant: Option<Nonce>,
+    ) -> Result<()> {
         let ticket = Ticket {
             summary: format!("epoch {epoch} for {holder}"),
             incarnation: Nonce::new(Uuid::from_u128(1)),
@@ -78,7 +93,9 @@ impl Stage {
             confirmations: 0,
         };
         let bucket = Bucket::open(&self.connection, &subject::bucket(&stack())).await?;
-        bucket.put(key::TICKET, serde_json::to_vec(&ticket)?).await?;
+        bucket
+            .put(key::TICKET, serde_json::to_vec(&ticket)?)
+            .await?;
         Ok(())
     }
 
@@ -99,9 +116,13 @@ impl Stage {
 
     /// A running standby at `site`.
     pub(crate) async fn standby(&self, site: &str, primary: &Postgres) -> Result<Postgres> {
-        let upstream = Upstream { address: primary.address(), slot: site.to_owned() };
+        let upstream = Upstream {
+            address: primary.address(),
+            slot: site.to_owned(),
+        };
         let directory = self.scratch.path().join(format!("pg-{site}"));
-        let mut standby = Postgres::standby(&Installation::find()?, &directory, site, &upstream).await?;
+        let mut standby =
+            Postgres::standby(&Installation::find()?, &directory, site, &upstream).await?;
         standby.start(LONG).await?;
         Ok(standby)
     }
@@ -120,15 +141,28 @@ impl Stage {
         );
         let config = directory.join("agent.toml");
         std::fs::write(&config, text)?;
-        Ok(Agent { site: site.to_owned(), directory, config, account, process: None })
+        Ok(Agent {
+            site: site.to_owned(),
+            directory,
+            config,
+            account,
+            process: None,
+        })
     }
 
     /// A running agent beside a database, and the leader that commands it, once it has seen the database.
-    pub(crate) async fn agent_of(&self, postgres: &Postgres, more: &str) -> Result<(Agent, Leader)> {
+    pub(crate) async fn agent_of(
+        &self,
+        postgres: &Postgres,
+        more: &str,
+    ) -> Result<(Agent, Leader)> {
         let mut agent = self.agent(postgres.site(), &format!("{more}{}", database(postgres)))?;
         agent.start()?;
         let mut leader = Leader::of(self, &agent).await?;
-        leader.heartbeat_where("a sample of the database", |h| h.database.as_ref().is_some_and(|d| d.role.is_some()))
+        leader
+            .heartbeat_where("a sample of the database", |h| {
+                h.database.as_ref().is_some_and(|d| d.role.is_some())
+            })
             .await
             .with_context(|| agent.log_tail())?;
         Ok((agent, leader))
@@ -138,7 +172,10 @@ impl Stage {
 /// The agent's table for a database.
 pub(crate) fn database(postgres: &Postgres) -> String {
     let (port, site) = (postgres.address().port(), postgres.site());
-    let (data, binaries) = (postgres.data(), postgres.installation().binaries().to_owned());
+    let (data, binaries) = (
+        postgres.data(),
+        postgres.installation().binaries().to_owned(),
+    );
     format!(
         "[postgres]\ndatabase = \"main\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{AGENT}\"\n\
          pgdata = {data:?}\nbin_dir = {binaries:?}\n\
@@ -166,7 +203,9 @@ impl Agent {
             name: self.node(),
             executable: binary()?,
             arguments: vec!["--config".into(), self.config.clone().into()],
-            environment: BTreeMap::from([("RUST_BACKTRACE".to_owned(), "1".to_owned())]).into_iter().collect(),
+            environment: BTreeMap::from([("RUST_BACKTRACE".to_owned(), "1".to_owned())])
+                .into_iter()
+                .collect(),
             directory: self.directory.clone(),
             log: self.directory.join("agent.log"),
             account: self.account.clone(),
@@ -181,7 +220,11 @@ impl Agent {
 
     /// Takes it away without warning.
     pub(crate) async fn kill(&mut self) -> Result<()> {
-        self.process.take().context("the agent is not running")?.kill().await
+        self.process
+            .take()
+            .context("the agent is not running")?
+            .kill()
+            .await
     }
 
     pub(crate) fn log_tail(&self) -> String {
@@ -196,9 +239,16 @@ impl Agent {
 /// The program that was built beside this test.
 pub(crate) fn binary() -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    let beside = own.parent().and_then(Path::parent).context("an odd target directory")?;
+    let beside = own
+        .parent()
+        .and_then(Path::parent)
+        .context("an odd target directory")?;
     let binary = beside.join("pointsman-agent");
-    anyhow::ensure!(binary.is_file(), "{} is not built: cargo build --bins", binary.display());
+    anyhow::ensure!(
+        binary.is_file(),
+        "{} is not built: cargo build --bins",
+        binary.display()
+    );
     Ok(binary)
 }
 
