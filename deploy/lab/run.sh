@@ -90,7 +90,13 @@ eval "$ASSIGNMENTS"
 set +a
 
 cd "$ROOT"
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+# What takes a lab down must work with what put it up, whatever state the sources are in by now.
+case $COMMAND in
+    down | status)
+        [ ! -x "$TARGET/$PROFILE/lab" ] || exec "$TARGET/$PROFILE/lab" "$COMMAND"
+        ;;
+esac
 printf '== building (%s)\n' "$PROFILE"
 cargo build --locked --quiet "${BUILD[@]}" --package agent --package coordinator --package tests --bins
-TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
 exec "$TARGET/$PROFILE/lab" "$COMMAND" "${ARGUMENTS[@]}"
