@@ -82,7 +82,7 @@ impl Errand {
                 .await;
             return state;
         }
-        self.progress.set("begun");
+        self.progress.set(shared::wire::PROGRESS_BEGUN);
         let running = ReportState::Running {
             for_ms: clock::mono().since(begun),
             progress: self.progress.text(),

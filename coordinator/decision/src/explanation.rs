@@ -94,7 +94,7 @@ impl Core {
             phase: self.shown_phase(),
             waits_for,
             observers,
-            hypotheses: hypotheses(&findings),
+            hypotheses: hypotheses(&findings, view.detector.tally == Tally::AllSilent),
         }
     }
 
@@ -137,17 +137,23 @@ impl Core {
     }
 }
 
-fn hypotheses(findings: &[Finding]) -> Vec<HypothesisView> {
+/// The standing reasons speak of a silence; while there is none, they would say what is not so.
+fn hypotheses(findings: &[Finding], silent: bool) -> Vec<HypothesisView> {
+    let because = |code: FindingCode, standing: &str| {
+        let found = findings.iter().find(|finding| finding.code == code);
+        match found {
+            Some(finding) => finding.sentence.clone(),
+            None if silent => standing.to_owned(),
+            None => "nothing of it is seen".to_owned(),
+        }
+    };
     HYPOTHESES
         .iter()
-        .map(|(code, because)| {
-            let found = findings.iter().find(|finding| finding.code == *code);
-            HypothesisView {
-                code: *code,
-                meaning: row_of(*code).meaning.to_owned(),
-                holds: found.is_some(),
-                because: found.map_or_else(|| (*because).to_owned(), |f| f.sentence.clone()),
-            }
+        .map(|(code, standing)| HypothesisView {
+            code: *code,
+            meaning: row_of(*code).meaning.to_owned(),
+            holds: findings.iter().any(|finding| finding.code == *code),
+            because: because(*code, standing),
         })
         .collect()
 }

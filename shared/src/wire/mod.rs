@@ -17,5 +17,5 @@ pub use self::v1::heartbeat::{
     SenderSample, Unfit, WorkloadSample,
 };
 pub use self::v1::observation::{Observation, SightingChannel, SiteSighting};
-pub use self::v1::report::{ProofLine, Report, ReportState};
+pub use self::v1::report::{PROGRESS_BEGUN, ProofLine, Report, ReportState};
 pub use self::v1::ticket::Ticket;

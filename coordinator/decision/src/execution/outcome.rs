@@ -2,7 +2,7 @@
 
 use shared::clock::Millis;
 use shared::refusal::Refusal;
-use shared::wire::{ReportState, Severity};
+use shared::wire::{PROGRESS_BEGUN, ReportState, Severity};
 
 use super::clocks::{ASK_AFTER, RETRY_AFTER};
 use crate::core::Core;
@@ -27,7 +27,9 @@ impl Core {
         }
         match state {
             ReportState::Running { progress, .. } => {
-                let news = self.clocks.last_word(step.number) != Some(progress.as_str());
+                // That it was begun is said by the step's own event.
+                let news = progress != PROGRESS_BEGUN
+                    && self.clocks.last_word(step.number) != Some(progress.as_str());
                 self.clocks.heard(step.number, &progress);
                 self.clocks.resend(step.number, now.mono.after(ASK_AFTER));
                 if news {

@@ -11,6 +11,9 @@ use crate::refusal::Refusal;
 /// Longest text in a report, in characters.
 pub const REPORT_TEXT_LEN_MAX: usize = 1_000;
 
+/// The progress of a command that was taken up and has nothing else to say yet.
+pub const PROGRESS_BEGUN: &str = "begun";
+
 /// One report. Who sent it stands in its subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
