@@ -9,7 +9,7 @@ use crate::assessment::{Scene, assess};
 use crate::candidate::last_primary;
 use crate::core::Core;
 use crate::durable::RunState;
-use crate::finding::{Finding, row_of};
+use crate::finding::{Finding, FindingCode, row_of};
 use crate::input::Now;
 use crate::phase::Phase;
 use crate::readiness::readiness;
@@ -112,11 +112,16 @@ impl Core {
         match self.shown_phase() {
             Phase::Proposed => format!("{live} is lost: a proposal waits for an operator"),
             Phase::Running | Phase::Halted | Phase::Blocked => self.phase_why(),
-            Phase::Unknown
-            | Phase::Watching
-            | Phase::Suspecting
-            | Phase::Confirming
-            | Phase::Completed => {
+            // What holds the right to be live need not be alive: the first words must not say so.
+            Phase::Confirming => {
+                let silent = findings
+                    .iter()
+                    .find(|f| matches!(f.code, FindingCode::SiteSilent | FindingCode::SiteLost));
+                let silent =
+                    silent.map_or_else(|| format!("nobody sights {live}"), |f| f.sentence.clone());
+                format!("{}: {silent}; {protected}", stack.name)
+            }
+            Phase::Unknown | Phase::Watching | Phase::Suspecting | Phase::Completed => {
                 let gravest = findings
                     .iter()
                     .find(|f| row_of(f.code).severity > shared::wire::Severity::Info);
