@@ -5,7 +5,8 @@ use shared::id::ProposalId;
 use shared::stack::{Stack, difference};
 
 use crate::reply::{
-    Answerer, CheckReply, ExplainReply, ProposalsReply, Refused, RefusedReply, Reply, ShowReply, StackReply,
+    Answerer, CheckReply, ExplainReply, ProposalsReply, Refused, RefusedReply, Reply, ShowReply,
+    StackReply,
 };
 use crate::request::Request;
 
@@ -13,14 +14,18 @@ use crate::request::Request;
 pub fn reply(request: &Request, core: &Core, now: Now, from: Answerer) -> Reply {
     match request {
         Request::Status => Reply::Status(Box::new(core.status(now))),
-        Request::Explain => Reply::Explain(ExplainReply { from, explain: core.explain(now) }),
+        Request::Explain => Reply::Explain(ExplainReply {
+            from,
+            explain: core.explain(now),
+        }),
         Request::Proposals => proposals(core, from),
         Request::Show { proposal } => show(core, *proposal, from),
         Request::StackShow => stack_show(core, from),
         Request::StackCheck { stack } => stack_check(core, stack, from),
-        Request::History { .. } | Request::Change(_) => {
-            refused(from, Refused::new("not-a-question", "this request is not answered by a view"))
-        }
+        Request::History { .. } | Request::Change(_) => refused(
+            from,
+            Refused::new("not-a-question", "this request is not answered by a view"),
+        ),
     }
 }
 
@@ -30,7 +35,10 @@ pub fn refused(from: Answerer, refused: Refused) -> Reply {
 }
 
 fn proposals(core: &Core, from: Answerer) -> Reply {
-    let mut proposals: Vec<Proposal> = core.durable().map(|d| d.proposals.clone()).unwrap_or_default();
+    let mut proposals: Vec<Proposal> = core
+        .durable()
+        .map(|d| d.proposals.clone())
+        .unwrap_or_default();
     proposals.reverse();
     let open = core.durable().and_then(Durable::open_proposal);
     let summary = match (open, proposals.len()) {
@@ -38,20 +46,43 @@ fn proposals(core: &Core, from: Answerer) -> Reply {
         (None, 0) => "there is no proposal".to_owned(),
         (None, _) => "no proposal is open".to_owned(),
     };
-    Reply::Proposals(ProposalsReply { from, summary, proposals })
+    Reply::Proposals(ProposalsReply {
+        from,
+        summary,
+        proposals,
+    })
 }
 
 fn show(core: &Core, id: ProposalId, from: Answerer) -> Reply {
-    let found = core.durable().and_then(|d| d.proposal(id).cloned().map(|proposal| (proposal, run_of(d, id))));
+    let found = core.durable().and_then(|d| {
+        d.proposal(id)
+            .cloned()
+            .map(|proposal| (proposal, run_of(d, id)))
+    });
     if let Some((proposal, run)) = found {
-        return Reply::Show(Box::new(ShowReply { from, proposal, run }));
+        return Reply::Show(Box::new(ShowReply {
+            from,
+            proposal,
+            run,
+        }));
     }
-    refused(from, Refused::new("no-such-proposal", format!("there is no proposal {id} here")))
+    refused(
+        from,
+        Refused::new(
+            "no-such-proposal",
+            format!("there is no proposal {id} here"),
+        ),
+    )
 }
 
 /// The run that came from a proposal, if there is one.
 pub fn run_of(durable: &Durable, id: ProposalId) -> Option<Run> {
-    durable.run.iter().chain(durable.past_runs.iter().rev()).find(|run| run.proposal == id).cloned()
+    durable
+        .run
+        .iter()
+        .chain(durable.past_runs.iter().rev())
+        .find(|run| run.proposal == id)
+        .cloned()
 }
 
 fn stack_show(core: &Core, from: Answerer) -> Reply {
@@ -59,17 +90,36 @@ fn stack_show(core: &Core, from: Answerer) -> Reply {
         let reason = "no stack is in force; apply one with `pointsman stack apply FILE`";
         return refused(from, Refused::new("no-stack", reason));
     };
-    Reply::Stack(Box::new(StackReply { from, version, digest: stack.digest(), stack: stack.clone() }))
+    Reply::Stack(Box::new(StackReply {
+        from,
+        version,
+        digest: stack.digest(),
+        stack: stack.clone(),
+    }))
 }
 
 fn stack_check(core: &Core, stack: &Stack, from: Answerer) -> Reply {
     let in_force = core.stack();
-    let differences: Vec<_> =
-        difference(in_force.map(|(_, stack)| stack), stack).into_iter().map(Into::into).collect();
+    let differences: Vec<_> = difference(in_force.map(|(_, stack)| stack), stack)
+        .into_iter()
+        .map(Into::into)
+        .collect();
     let summary = match (in_force, differences.len()) {
-        (None, n) => format!("the file is good; it would be the first version of stack {}, with {n} values", stack.name),
-        (Some((version, _)), 0) => format!("the file is good and says what version {version} in force says"),
-        (Some((version, _)), n) => format!("the file is good; against version {version} in force {n} values differ"),
+        (None, n) => format!(
+            "the file is good; it would be the first version of stack {}, with {n} values",
+            stack.name
+        ),
+        (Some((version, _)), 0) => {
+            format!("the file is good and says what version {version} in force says")
+        }
+        (Some((version, _)), n) => {
+            format!("the file is good; against version {version} in force {n} values differ")
+        }
     };
-    Reply::Check(CheckReply { from, summary, in_force: in_force.map(|(version, _)| version), differences })
+    Reply::Check(CheckReply {
+        from,
+        summary,
+        in_force: in_force.map(|(version, _)| version),
+        differences,
+    })
 }

@@ -97,7 +97,10 @@ impl Trail {
         let mut not_before = tokio::time::Instant::now();
         let mut closed = false;
         while !closed || !self.backlog.is_empty() {
-            if appending.is_none() && !self.backlog.is_empty() && tokio::time::Instant::now() >= not_before {
+            if appending.is_none()
+                && !self.backlog.is_empty()
+                && tokio::time::Instant::now() >= not_before
+            {
                 appending = self.append();
             }
             let idle = appending.is_none();
@@ -130,7 +133,9 @@ impl Trail {
             self.backlog.pop_front();
             self.dropped += 1;
             if self.dropped == 1 {
-                tracing::error!("too many events wait for the audit stream: the oldest stand in the local file only");
+                tracing::error!(
+                    "too many events wait for the audit stream: the oldest stand in the local file only"
+                );
             }
         }
         let id = format!("{}-{}-{}", event.term, self.process, self.count);
@@ -139,14 +144,20 @@ impl Trail {
     }
 
     fn write(&mut self, body: &Value) -> std::io::Result<()> {
-        let full = self.file.as_ref().is_some_and(|file| file.metadata().is_ok_and(|m| m.len() > FILE_BYTES_MAX));
+        let full = self
+            .file
+            .as_ref()
+            .is_some_and(|file| file.metadata().is_ok_and(|m| m.len() > FILE_BYTES_MAX));
         if full {
             std::fs::rename(&self.path, self.path.with_extension("jsonl.1"))?;
             self.file = None;
         }
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => OpenOptions::new().create(true).append(true).open(&self.path)?,
+            None => OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&self.path)?,
         };
         let mut line = json::line(body);
         line.push('\n');
@@ -158,7 +169,11 @@ impl Trail {
     /// Appends the oldest event that waits.
     fn append(&self) -> Option<Appending> {
         let waiting = self.backlog.front()?;
-        let (subject, body, id) = (waiting.subject.clone(), waiting.body.clone(), waiting.id.clone());
+        let (subject, body, id) = (
+            waiting.subject.clone(),
+            waiting.body.clone(),
+            waiting.id.clone(),
+        );
         let (journal, connection) = (self.journal.clone(), self.connection.clone());
         let stream = subject::audit_stream(&self.stack);
         Some(Box::pin(async move {
@@ -177,7 +192,10 @@ impl Trail {
                 self.journal = Some(journal);
                 self.backlog.pop_front();
                 if std::mem::take(&mut self.complained) {
-                    tracing::info!(waiting = self.backlog.len(), "the audit stream takes events again");
+                    tracing::info!(
+                        waiting = self.backlog.len(),
+                        "the audit stream takes events again"
+                    );
                 }
                 true
             }

@@ -17,13 +17,18 @@ pub fn wall() -> UnixMillis {
 
 /// This instant on both.
 pub fn now() -> Now {
-    Now { mono: mono(), wall: wall() }
+    Now {
+        mono: mono(),
+        wall: wall(),
+    }
 }
 
 fn millis(time: Timespec) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     let nanos = u64::try_from(time.tv_nsec).unwrap_or_default();
-    seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
+    seconds
+        .saturating_mul(1_000)
+        .saturating_add(nanos / 1_000_000)
 }
 
 #[cfg(test)]
@@ -34,7 +39,10 @@ mod tests {
     fn both_clocks_go_forward_and_are_told_apart() {
         let (first, second) = (now(), now());
         assert!(second.mono >= first.mono);
-        assert!(first.wall.0 > 1_700_000_000_000, "the wall clock counts from 1970");
+        assert!(
+            first.wall.0 > 1_700_000_000_000,
+            "the wall clock counts from 1970"
+        );
         assert_ne!(first.mono.0, first.wall.0);
     }
 }

@@ -86,8 +86,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self::parse(&path.display().to_string(), &text)?)
     }
 
@@ -100,8 +102,13 @@ impl Config {
         let top = document.top();
         let stack: Option<StackName> = top.required("stack", A_NAME);
         let site: Option<SiteName> = top.required("site", A_NAME);
-        let state_dir: Option<PathBuf> = top.required("state_dir", "a directory, like /var/lib/pointsman");
-        let log = if top.has("log") { top.optional("log", "a log filter, like info") } else { Some("info,async_nats=warn".to_owned()) };
+        let state_dir: Option<PathBuf> =
+            top.required("state_dir", "a directory, like /var/lib/pointsman");
+        let log = if top.has("log") {
+            top.optional("log", "a log filter, like info")
+        } else {
+            Some("info,async_nats=warn".to_owned())
+        };
         let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
         let log_format = top.word("log_format", &formats, Some(LogFormat::Text));
         let nats = nats(top.section("nats"), site.as_ref());
@@ -123,7 +130,11 @@ impl Config {
 
     /// The bus settings of one of this coordinator's connections, which `purpose` names for the server's lists.
     pub fn settings(&self, purpose: &str) -> Settings {
-        let name = format!("pointsman-coordinator/{}/{purpose}/{}", self.site, env!("CARGO_PKG_VERSION"));
+        let name = format!(
+            "pointsman-coordinator/{}/{purpose}/{}",
+            self.site,
+            env!("CARGO_PKG_VERSION")
+        );
         let mut settings = Settings::new(name, self.nats.servers.clone(), self.nats.inbox.clone());
         settings.credentials.clone_from(&self.nats.credentials);
         settings.tls.clone_from(&self.nats.tls);
@@ -135,7 +146,9 @@ impl Config {
 impl LeadConfig {
     /// How long a leader may act after the sending of its last accepted renewal.
     pub fn validity(&self) -> Duration {
-        self.lease.duration().saturating_sub(LEASE_MARGIN.duration())
+        self.lease
+            .duration()
+            .saturating_sub(LEASE_MARGIN.duration())
     }
 }
 
@@ -147,10 +160,18 @@ fn nats(section: Section<'_>, site: Option<&SiteName>) -> Option<NatsConfig> {
     }
     let odd = |server: &&String| !(server.starts_with("nats://") || server.starts_with("tls://"));
     for server in before.iter().filter(odd) {
-        section.problem("servers", format!("{server:?}"), "addresses that begin with nats:// or tls://");
+        section.problem(
+            "servers",
+            format!("{server:?}"),
+            "addresses that begin with nats:// or tls://",
+        );
     }
     let usual = site.map(|site| format!("_INBOX.{site}.coordinator"));
-    let inbox = if section.has("inbox") { section.optional("inbox", "a subject prefix") } else { usual };
+    let inbox = if section.has("inbox") {
+        section.optional("inbox", "a subject prefix")
+    } else {
+        usual
+    };
     let credentials = credentials(&section);
     let with_tls = section.has("tls");
     // Asked for in any case, so that the key is known.
@@ -160,22 +181,39 @@ fn nats(section: Section<'_>, site: Option<&SiteName>) -> Option<NatsConfig> {
     if with_tls && files.is_none() {
         return None;
     }
-    Some(NatsConfig { servers: before, inbox: inbox?, credentials: credentials?, tls: files })
+    Some(NatsConfig {
+        servers: before,
+        inbox: inbox?,
+        credentials: credentials?,
+        tls: files,
+    })
 }
 
 fn credentials(section: &Section<'_>) -> Option<Credentials> {
     const ONE: &str = "at most one of credentials, nkey, user";
-    let given: Vec<&str> = ["credentials", "nkey", "user"].into_iter().filter(|key| section.has(key)).collect();
+    let given: Vec<&str> = ["credentials", "nkey", "user"]
+        .into_iter()
+        .filter(|key| section.has(key))
+        .collect();
     let creds: Option<PathBuf> = section.optional("credentials", "a file with a JWT and a seed");
     let nkey: Option<PathBuf> = section.optional("nkey", "a file with an nkey seed");
     let user: Option<String> = section.optional("user", "a user name");
-    let password_file: Option<PathBuf> = section.optional("password_file", "a file that holds the password");
+    let password_file: Option<PathBuf> =
+        section.optional("password_file", "a file that holds the password");
     if given.len() > 1 {
-        section.problem(given.last().copied().unwrap_or_default(), given.join(" and "), ONE);
+        section.problem(
+            given.last().copied().unwrap_or_default(),
+            given.join(" and "),
+            ONE,
+        );
         return None;
     }
     if section.has("user") != section.has("password_file") {
-        section.problem("password_file", "only one of the two", "user and password_file together");
+        section.problem(
+            "password_file",
+            "only one of the two",
+            "user and password_file together",
+        );
         return None;
     }
     let wrong = !given.is_empty() && creds.is_none() && nkey.is_none() && user.is_none();
@@ -185,7 +223,10 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
     Some(match (creds, nkey, user.zip(password_file)) {
         (Some(path), _, _) => Credentials::CredentialsFile(path),
         (_, Some(path), _) => Credentials::NkeySeedFile(path),
-        (_, _, Some((user, password_file))) => Credentials::UserPassword { user, password_file },
+        (_, _, Some((user, password_file))) => Credentials::UserPassword {
+            user,
+            password_file,
+        },
         _ => Credentials::None,
     })
 }
@@ -195,13 +236,29 @@ fn tls(section: Section<'_>) -> Option<TlsFiles> {
     let cert = section.required("cert", "a PEM file");
     let key = section.required("key", "a PEM file");
     section.finish();
-    Some(TlsFiles { ca: ca?, cert: cert?, key: key? })
+    Some(TlsFiles {
+        ca: ca?,
+        cert: cert?,
+        key: key?,
+    })
 }
 
 fn lead(section: Section<'_>) -> Option<LeadConfig> {
-    let candidate_delay = section.span("candidate_delay", Millis(0), Millis(0)..=Millis::seconds(60));
-    let lease = section.span("lease", Millis::seconds(15), Millis::seconds(5)..=Millis::seconds(120));
-    let renew = section.span("renew", Millis::seconds(3), Millis(200)..=Millis::seconds(30));
+    let candidate_delay = section.span(
+        "candidate_delay",
+        Millis(0),
+        Millis(0)..=Millis::seconds(60),
+    );
+    let lease = section.span(
+        "lease",
+        Millis::seconds(15),
+        Millis::seconds(5)..=Millis::seconds(120),
+    );
+    let renew = section.span(
+        "renew",
+        Millis::seconds(3),
+        Millis(200)..=Millis::seconds(30),
+    );
     if let (Some(lease), Some(renew)) = (lease, renew) {
         let least = Millis(renew.0 * 2 + LEASE_MARGIN.0);
         if lease < least {
@@ -210,5 +267,9 @@ fn lead(section: Section<'_>) -> Option<LeadConfig> {
         }
     }
     section.finish();
-    Some(LeadConfig { candidate_delay: candidate_delay?, lease: lease?, renew: renew? })
+    Some(LeadConfig {
+        candidate_delay: candidate_delay?,
+        lease: lease?,
+        renew: renew?,
+    })
 }

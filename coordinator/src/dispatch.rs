@@ -30,7 +30,12 @@ pub struct Dispatch {
 impl Dispatch {
     /// Sends through a connection that fails fast.
     pub fn new(connection: Connection, stack: StackName, events: mpsc::Sender<Event>) -> Self {
-        Self { connection, stack, events, waiting: JoinSet::new() }
+        Self {
+            connection,
+            stack,
+            events,
+            waiting: JoinSet::new(),
+        }
     }
 
     /// Sends one command; several are on their way at once.
@@ -53,17 +58,25 @@ impl Dispatch {
 
 async fn exchange(connection: &Connection, subject: &Subject, command: Command) -> Event {
     tracing::debug!(command = %command.id, target = %subject, step = command.step, "sending");
-    let answer: Result<Report, RequestError> = Box::pin(connection.request(subject, &command, PATIENCE)).await;
+    let answer: Result<Report, RequestError> =
+        Box::pin(connection.request(subject, &command, PATIENCE)).await;
     let cause = match answer {
         Ok(report) => {
-            return Event::Reported { site: command.site, node: command.node, report: Box::new(report) };
+            return Event::Reported {
+                site: command.site,
+                node: command.node,
+                report: Box::new(report),
+            };
         }
         Err(error) => {
             tracing::debug!(command = %command.id, error = %Chain(&error), "no answer to a command");
             cause(&error)
         }
     };
-    Event::Unanswered { command: command.id, cause }
+    Event::Unanswered {
+        command: command.id,
+        cause,
+    }
 }
 
 const fn cause(error: &RequestError) -> Unanswered {
@@ -71,6 +84,8 @@ const fn cause(error: &RequestError) -> Unanswered {
         RequestError::NotConnected => Unanswered::NotConnected,
         RequestError::NoResponder { .. } => Unanswered::NoResponder,
         RequestError::TimedOut { .. } | RequestError::Lost { .. } => Unanswered::TimedOut,
-        RequestError::Garbage { .. } | RequestError::Encode { .. } | RequestError::Bus { .. } => Unanswered::Garbage,
+        RequestError::Garbage { .. } | RequestError::Encode { .. } | RequestError::Bus { .. } => {
+            Unanswered::Garbage
+        }
     }
 }

@@ -76,9 +76,15 @@ impl Ears {
         process: ProcessId,
     ) -> Result<Self, SubscribeError> {
         Ok(Self {
-            heartbeats: connection.subscribe_raw(&Subject::heartbeats(&stack), None).await?,
-            observations: connection.subscribe_raw(&Subject::observations(&stack), None).await?,
-            reports: connection.subscribe_raw(&Subject::reports(&stack), None).await?,
+            heartbeats: connection
+                .subscribe_raw(&Subject::heartbeats(&stack), None)
+                .await?,
+            observations: connection
+                .subscribe_raw(&Subject::observations(&stack), None)
+                .await?,
+            reports: connection
+                .subscribe_raw(&Subject::reports(&stack), None)
+                .await?,
             canary: Subject::canary(&stack, &site),
             ledger: Ledger::new(clock::mono()),
             garbage: Garbage::default(),
@@ -122,7 +128,8 @@ impl Ears {
     /// Whether this process may be counted as an observer.
     pub fn fitness(&mut self) -> Fitness {
         let drops = self.connection.health().slow_consumer_drops;
-        self.ledger.judge(clock::mono(), self.connection.is_connected(), drops)
+        self.ledger
+            .judge(clock::mono(), self.connection.is_connected(), drops)
     }
 
     /// Sends a message to the own heartbeat subscription, which only a listener who really hears gets back.
@@ -158,7 +165,11 @@ impl Ears {
             return Some(Heard::Report { site, node, report });
         }
         let heartbeat = Box::new(self.decode(message)?);
-        Some(Heard::Heartbeat { site, node, heartbeat })
+        Some(Heard::Heartbeat {
+            site,
+            node,
+            heartbeat,
+        })
     }
 
     fn read_observation(&mut self, site: SiteName, message: &RawMessage) -> Option<Heard> {
@@ -186,7 +197,8 @@ impl Ears {
         match codec::decode(&message.payload) {
             Ok(body) => Some(body),
             Err(error) => {
-                self.garbage.note(&message.subject, message.payload.len(), &error);
+                self.garbage
+                    .note(&message.subject, message.payload.len(), &error);
                 None
             }
         }

@@ -79,7 +79,9 @@ impl Ledger {
             self.dropped_at = Some(now);
         }
         let recent = |at: Option<Mono>| at.is_some_and(|at| now.since(at) < REMEMBERED);
-        let heard = self.echoed.is_some_and(|at| now.since(at) <= CANARY_AGE_MAX);
+        let heard = self
+            .echoed
+            .is_some_and(|at| now.since(at) <= CANARY_AGE_MAX);
         let reasons = [
             (now.since(self.started) < YOUNG, Unfit::JustStarted),
             (!connected, Unfit::NotConnected),
@@ -87,8 +89,16 @@ impl Ledger {
             (recent(self.dropped_at), Unfit::SlowConsumer),
             (recent(self.late_at), Unfit::LoopLag),
         ];
-        let found: Vec<Unfit> = reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, why)| why).collect();
-        if found.is_empty() { Fitness::Fit } else { Fitness::Unfit(found) }
+        let found: Vec<Unfit> = reasons
+            .into_iter()
+            .filter(|(holds, _)| *holds)
+            .map(|(_, why)| why)
+            .collect();
+        if found.is_empty() {
+            Fitness::Fit
+        } else {
+            Fitness::Unfit(found)
+        }
     }
 }
 
@@ -107,13 +117,28 @@ mod tests {
     fn each_reason_is_found_and_passes() {
         let at = 10_000;
         assert_eq!(healthy(at).judge(Mono(at), true, 0), Fitness::Fit);
-        assert_eq!(healthy(at).judge(Mono(at), false, 0), Fitness::Unfit(vec![Unfit::NotConnected]));
-        assert_eq!(healthy(at).judge(Mono(at + 2_801), true, 0), Fitness::Unfit(vec![Unfit::NoCanary]));
-        assert_eq!(healthy(at).judge(Mono(at), true, 3), Fitness::Unfit(vec![Unfit::SlowConsumer]));
-        assert_eq!(healthy(500).judge(Mono(600), true, 0), Fitness::Unfit(vec![Unfit::JustStarted]));
+        assert_eq!(
+            healthy(at).judge(Mono(at), false, 0),
+            Fitness::Unfit(vec![Unfit::NotConnected])
+        );
+        assert_eq!(
+            healthy(at).judge(Mono(at + 2_801), true, 0),
+            Fitness::Unfit(vec![Unfit::NoCanary])
+        );
+        assert_eq!(
+            healthy(at).judge(Mono(at), true, 3),
+            Fitness::Unfit(vec![Unfit::SlowConsumer])
+        );
+        assert_eq!(
+            healthy(500).judge(Mono(600), true, 0),
+            Fitness::Unfit(vec![Unfit::JustStarted])
+        );
         let mut late = healthy(at);
         late.looped(Mono(at), Millis(1_001));
-        assert_eq!(late.judge(Mono(at), true, 0), Fitness::Unfit(vec![Unfit::LoopLag]));
+        assert_eq!(
+            late.judge(Mono(at), true, 0),
+            Fitness::Unfit(vec![Unfit::LoopLag])
+        );
         late.sent(2, Mono(at + 5_000));
         late.heard(2);
         assert_eq!(late.judge(Mono(at + 5_000), true, 0), Fitness::Fit);
@@ -125,8 +150,15 @@ mod tests {
         ledger.sent(1, Mono(5_000));
         ledger.sent(2, Mono(6_000));
         ledger.heard(1);
-        assert_eq!(ledger.judge(Mono(9_000), true, 0), Fitness::Unfit(vec![Unfit::NoCanary]));
+        assert_eq!(
+            ledger.judge(Mono(9_000), true, 0),
+            Fitness::Unfit(vec![Unfit::NoCanary])
+        );
         ledger.heard(7);
-        assert_eq!(ledger.judge(Mono(8_900), true, 0), Fitness::Unfit(vec![Unfit::NoCanary]), "7 was never sent");
+        assert_eq!(
+            ledger.judge(Mono(8_900), true, 0),
+            Fitness::Unfit(vec![Unfit::NoCanary]),
+            "7 was never sent"
+        );
     }
 }

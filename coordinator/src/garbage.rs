@@ -26,7 +26,12 @@ impl Garbage {
         if self.count(subject) {
             let sender = shortened(subject);
             let error = clean(&Chain(error).to_string());
-            tracing::warn!(sender, size, error, "a message cannot be read; further ones of this sender are counted only");
+            tracing::warn!(
+                sender,
+                size,
+                error,
+                "a message cannot be read; further ones of this sender are counted only"
+            );
         }
     }
 
@@ -34,13 +39,19 @@ impl Garbage {
     pub fn note_subject(&mut self, subject: &str) {
         if self.count(subject) {
             let sender = shortened(subject);
-            tracing::warn!(sender, "a subject names no sender; further messages there are counted only");
+            tracing::warn!(
+                sender,
+                "a subject names no sender; further messages there are counted only"
+            );
         }
     }
 
     /// All messages counted.
     pub fn total(&self) -> u64 {
-        self.senders.values().sum::<u64>().saturating_add(self.others)
+        self.senders
+            .values()
+            .sum::<u64>()
+            .saturating_add(self.others)
     }
 
     /// True when this sender is worth a log line.
@@ -72,8 +83,14 @@ mod tests {
         let mut garbage = Garbage::default();
         assert!(garbage.count("a"));
         assert!(!garbage.count("a"));
-        let told = (0..5_000).filter(|n| garbage.count(&format!("x{n}"))).count();
-        assert_eq!(told, SENDERS_MAX - 1 + 1, "each of the first ones, and once for all others");
+        let told = (0..5_000)
+            .filter(|n| garbage.count(&format!("x{n}")))
+            .count();
+        assert_eq!(
+            told,
+            SENDERS_MAX - 1 + 1,
+            "each of the first ones, and once for all others"
+        );
         assert_eq!(garbage.total(), 5_002);
         assert_eq!(garbage.senders.len(), SENDERS_MAX);
     }

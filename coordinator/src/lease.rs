@@ -30,9 +30,11 @@ impl Lease {
 
     /// Moves its end forward, unless it was ended or is over: what is over is never revived.
     pub fn extend(&self, now: Mono, end: Mono) {
-        let _unchanged = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |present| {
-            (present > now.0 && end.0 > present).then_some(end.0)
-        });
+        let _unchanged = self
+            .0
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |present| {
+                (present > now.0 && end.0 > present).then_some(end.0)
+            });
     }
 
     /// Ends it now.

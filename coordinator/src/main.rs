@@ -16,7 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(name = "pointsman-coordinator", version, about)]
 struct Arguments {
     /// The coordinator's file.
-    #[arg(long, value_name = "FILE", default_value = "/etc/pointsman/coordinator.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/pointsman/coordinator.toml"
+    )]
     config: PathBuf,
     /// Reads the file, says everything that is wrong with it, and ends.
     #[arg(long)]
@@ -46,7 +50,9 @@ fn main() -> ExitCode {
 }
 
 fn run(config: Config) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;

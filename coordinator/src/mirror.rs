@@ -37,7 +37,9 @@ pub async fn run(bucket: Bucket, lead: watch::Receiver<LeadView>, events: mpsc::
                         }
                     }
                 }
-                Err(error) if complained => tracing::debug!(error = %Chain(&error), "the store is still out of reach"),
+                Err(error) if complained => {
+                    tracing::debug!(error = %Chain(&error), "the store is still out of reach");
+                }
                 Err(error) => {
                     complained = true;
                     tracing::warn!(error = %Chain(&error), "the store cannot be mirrored; what is shown gets old");

@@ -21,13 +21,22 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn command(config: Config, events: mpsc::Sender<Event>) {
     let mut complained = false;
     while !events.is_closed() {
-        match Box::pin(Connection::connect(config.settings("command"), Manner::Command)).await {
+        match Box::pin(Connection::connect(
+            config.settings("command"),
+            Manner::Command,
+        ))
+        .await
+        {
             Ok(connection) => {
                 // Nobody listens only while the process ends.
                 let _told = events.send(Event::CommandUp(connection)).await;
                 return;
             }
-            Err(error) => complain(&mut complained, &error, "no bus server yet; going on trying"),
+            Err(error) => complain(
+                &mut complained,
+                &error,
+                "no bus server yet; going on trying",
+            ),
         }
         tokio::time::sleep(RETRY).await;
     }
@@ -44,7 +53,11 @@ pub async fn bucket(connection: Connection, stack: StackName, events: mpsc::Send
                 let _told = events.send(Event::StoreOpen(bucket)).await;
                 return;
             }
-            Err(error) => complain(&mut complained, &error, "the store cannot be opened yet; going on trying"),
+            Err(error) => complain(
+                &mut complained,
+                &error,
+                "the store cannot be opened yet; going on trying",
+            ),
         }
         tokio::time::sleep(RETRY).await;
     }

@@ -176,20 +176,33 @@ pub struct Change {
 
 impl From<Difference> for Change {
     fn from(difference: Difference) -> Self {
-        Self { key: difference.key, before: difference.before, after: difference.after }
+        Self {
+            key: difference.key,
+            before: difference.before,
+            after: difference.after,
+        }
     }
 }
 
 impl From<Problem> for WrongField {
     fn from(problem: Problem) -> Self {
-        Self { key: problem.key, found: problem.found, allowed: problem.allowed }
+        Self {
+            key: problem.key,
+            found: problem.found,
+            allowed: problem.allowed,
+        }
     }
 }
 
 impl Refused {
     /// A refusal by a rule that is no safety rule.
     pub fn new(rule: &str, reason: impl Into<String>) -> Self {
-        Self { rule: rule.to_owned(), reason: reason.into(), safety: false, problems: Vec::new() }
+        Self {
+            rule: rule.to_owned(),
+            reason: reason.into(),
+            safety: false,
+            problems: Vec::new(),
+        }
     }
 }
 

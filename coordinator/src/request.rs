@@ -70,7 +70,10 @@ pub enum Wrong {
 /// Reads the operator's name that a request carries in its field `operator`, if it does.
 pub fn operator(payload: &[u8]) -> Option<String> {
     let value: Value = serde_json::from_slice(payload).ok()?;
-    value.get("operator").and_then(Value::as_str).map(ToOwned::to_owned)
+    value
+        .get("operator")
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned)
 }
 
 /// Reads a request. `durable` resolves `latest` and shortened identities.
@@ -92,14 +95,22 @@ pub fn read(
         Verb::Explain => Some(Request::Explain),
         Verb::StackShow => Some(Request::StackShow),
         Verb::Show => {
-            let text = fields.text("proposal").unwrap_or_else(|| "latest".to_owned());
-            Some(Request::Show { proposal: proposal(&text, durable)? })
+            let text = fields
+                .text("proposal")
+                .unwrap_or_else(|| "latest".to_owned());
+            Some(Request::Show {
+                proposal: proposal(&text, durable)?,
+            })
         }
         Verb::History => {
-            let limit = fields.number("limit", 1, HISTORY_MAX).unwrap_or(HISTORY_DEFAULT);
+            let limit = fields
+                .number("limit", 1, HISTORY_MAX)
+                .unwrap_or(HISTORY_DEFAULT);
             Some(Request::History { limit })
         }
-        Verb::StackCheck => read_stack(&mut fields, stack).map(|stack| Request::StackCheck { stack }),
+        Verb::StackCheck => {
+            read_stack(&mut fields, stack).map(|stack| Request::StackCheck { stack })
+        }
         Verb::StackApply => {
             let replaces = fields.number("replaces", 0, u64::MAX).map(StackVersion);
             let stack = read_stack(&mut fields, stack);
@@ -107,7 +118,9 @@ pub fn read(
         }
         Verb::Approve | Verb::Reject => read_about_proposal(verb, &mut fields, durable)?,
         Verb::Resume | Verb::Abandon => read_about_run(verb, &mut fields, durable)?,
-        Verb::Hold => fields.required_text("reason").map(|reason| Request::Change(Ask::Hold { reason })),
+        Verb::Hold => fields
+            .required_text("reason")
+            .map(|reason| Request::Change(Ask::Hold { reason })),
         Verb::Release => {
             let reason = fields.text("reason").unwrap_or_default();
             Some(Request::Change(Ask::Release { reason }))
@@ -124,16 +137,29 @@ fn read_about_proposal(
     let name = fields.required_text("proposal");
     let ask = if verb == Verb::Reject {
         let reason = fields.required_text("reason");
-        let Some((name, reason)) = name.zip(reason) else { return Ok(None) };
-        Ask::Reject { proposal: proposal(&name, durable)?, reason }
+        let Some((name, reason)) = name.zip(reason) else {
+            return Ok(None);
+        };
+        Ask::Reject {
+            proposal: proposal(&name, durable)?,
+            reason,
+        }
     } else {
         let digest = fields.required_text("digest");
         let attest_site_off = fields.text("attest_site_off");
         let overrides = fields.texts("overrides");
         let reason = fields.text("reason").unwrap_or_default();
-        let Some((name, digest)) = name.zip(digest) else { return Ok(None) };
+        let Some((name, digest)) = name.zip(digest) else {
+            return Ok(None);
+        };
         let proposal = proposal(&name, durable)?;
-        Ask::Approve(ApprovalRequest { proposal, digest, attest_site_off, overrides, reason })
+        Ask::Approve(ApprovalRequest {
+            proposal,
+            digest,
+            attest_site_off,
+            overrides,
+            reason,
+        })
     };
     Ok(Some(Request::Change(ask)))
 }
@@ -145,18 +171,30 @@ fn read_about_run(
 ) -> Result<Option<Request>, Wrong> {
     let name = fields.text("run").unwrap_or_else(|| "latest".to_owned());
     let reason = fields.required_text("reason");
-    let waive = if verb == Verb::Resume { fields.number("waive", 1, u64::from(u32::MAX)) } else { None };
-    let Some(reason) = reason else { return Ok(None) };
+    let waive = if verb == Verb::Resume {
+        fields.number("waive", 1, u64::from(u32::MAX))
+    } else {
+        None
+    };
+    let Some(reason) = reason else {
+        return Ok(None);
+    };
     let run = run(&name, durable)?;
     Ok(Some(Request::Change(if verb == Verb::Abandon {
         Ask::Abandon { run, reason }
     } else {
-        Ask::Resume { run, waive: waive.and_then(|step| u32::try_from(step).ok()), reason }
+        Ask::Resume {
+            run,
+            waive: waive.and_then(|step| u32::try_from(step).ok()),
+            reason,
+        }
     })))
 }
 
 fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {
-    let file = fields.text("file").unwrap_or_else(|| "stack.toml".to_owned());
+    let file = fields
+        .text("file")
+        .unwrap_or_else(|| "stack.toml".to_owned());
     let text = fields.required_long_text("text")?;
     match Stack::parse(&file, &text) {
         Err(problems) => {
@@ -164,7 +202,11 @@ fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {
             None
         }
         Ok(stack) if stack.name != *name => {
-            fields.problem("name", format!("{:?}", stack.name.as_str()), format!("{name:?}, for which this coordinator works"));
+            fields.problem(
+                "name",
+                format!("{:?}", stack.name.as_str()),
+                format!("{name:?}, for which this coordinator works"),
+            );
             None
         }
         Ok(stack) => Some(Box::new(stack)),
@@ -173,34 +215,60 @@ fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {
 
 /// A proposal by its identity, by the last characters of it, or `latest`.
 fn proposal(text: &str, durable: Option<&Durable>) -> Result<ProposalId, Wrong> {
-    let known: Vec<ProposalId> = durable.map(|d| d.proposals.iter().map(|p| p.id).collect()).unwrap_or_default();
-    let latest = durable.and_then(|d| d.open_proposal().or_else(|| d.proposals.last())).map(|p| p.id);
+    let known: Vec<ProposalId> = durable
+        .map(|d| d.proposals.iter().map(|p| p.id).collect())
+        .unwrap_or_default();
+    let latest = durable
+        .and_then(|d| d.open_proposal().or_else(|| d.proposals.last()))
+        .map(|p| p.id);
     pick(text, &known, latest, ProposalId::short)
         .or_else(|| text.parse().ok())
         .ok_or_else(|| Wrong::Unknown {
             rule: "no-such-proposal",
-            reason: absent("proposal", text, &known.iter().map(|id| id.short()).collect::<Vec<_>>()),
+            reason: absent(
+                "proposal",
+                text,
+                &known.iter().map(|id| id.short()).collect::<Vec<_>>(),
+            ),
         })
 }
 
 /// A run by its identity, by the last characters of it, or `latest`.
 fn run(text: &str, durable: Option<&Durable>) -> Result<RunId, Wrong> {
-    let runs = |d: &Durable| d.past_runs.iter().chain(&d.run).map(|run| run.id).collect::<Vec<_>>();
+    let runs = |d: &Durable| {
+        d.past_runs
+            .iter()
+            .chain(&d.run)
+            .map(|run| run.id)
+            .collect::<Vec<_>>()
+    };
     let known: Vec<RunId> = durable.map(runs).unwrap_or_default();
     let latest = known.last().copied();
-    pick(text, &known, latest, RunId::short).or_else(|| text.parse().ok()).ok_or_else(|| Wrong::Unknown {
-        rule: "no-such-run",
-        reason: absent("run", text, &known.iter().map(|id| id.short()).collect::<Vec<_>>()),
-    })
+    pick(text, &known, latest, RunId::short)
+        .or_else(|| text.parse().ok())
+        .ok_or_else(|| Wrong::Unknown {
+            rule: "no-such-run",
+            reason: absent(
+                "run",
+                text,
+                &known.iter().map(|id| id.short()).collect::<Vec<_>>(),
+            ),
+        })
 }
 
 fn pick<T: Copy>(text: &str, known: &[T], latest: Option<T>, short: fn(T) -> String) -> Option<T> {
     if text == "latest" {
         return latest;
     }
-    let mut fitting = known.iter().filter(|id| short(**id) == text.to_ascii_lowercase());
+    let mut fitting = known
+        .iter()
+        .filter(|id| short(**id) == text.to_ascii_lowercase());
     let first = fitting.next().copied();
-    if fitting.next().is_some() { None } else { first }
+    if fitting.next().is_some() {
+        None
+    } else {
+        first
+    }
 }
 
 fn absent(what: &str, text: &str, known: &[String]) -> String {
@@ -208,7 +276,10 @@ fn absent(what: &str, text: &str, known: &[String]) -> String {
     if known.is_empty() {
         return format!("there is no {what} {shown:?}: there is none at all yet");
     }
-    format!("there is no {what} {shown:?}; known are {} and \"latest\"", known.join(", "))
+    format!(
+        "there is no {what} {shown:?}; known are {} and \"latest\"",
+        known.join(", ")
+    )
 }
 
 /// The fields of a JSON object, each asked for once.
@@ -221,7 +292,11 @@ struct Fields {
 impl Fields {
     fn parse(payload: &[u8]) -> Result<Self, Wrong> {
         let wrong = |key: &str, found: String, allowed: &str| {
-            let problem = Problem { key: key.to_owned(), found, allowed: allowed.to_owned() };
+            let problem = Problem {
+                key: key.to_owned(),
+                found,
+                allowed: allowed.to_owned(),
+            };
             Err(Wrong::Problems(vec![problem]))
         };
         if payload.len() > REQUEST_BYTES_MAX {
@@ -233,15 +308,35 @@ impl Fields {
         } else {
             match serde_json::from_slice(payload) {
                 Ok(Value::Object(map)) => map,
-                Ok(other) => return wrong("(request)", kind(&other).to_owned(), "a JSON object, or nothing at all"),
-                Err(error) => return wrong("(request)", error.to_string(), "a JSON object, or nothing at all"),
+                Ok(other) => {
+                    return wrong(
+                        "(request)",
+                        kind(&other).to_owned(),
+                        "a JSON object, or nothing at all",
+                    );
+                }
+                Err(error) => {
+                    return wrong(
+                        "(request)",
+                        error.to_string(),
+                        "a JSON object, or nothing at all",
+                    );
+                }
             }
         };
-        Ok(Self { map, asked: Vec::new(), problems: Vec::new() })
+        Ok(Self {
+            map,
+            asked: Vec::new(),
+            problems: Vec::new(),
+        })
     }
 
     fn problem(&mut self, key: &str, found: impl Into<String>, allowed: impl Into<String>) {
-        self.problems.push(Problem { key: key.to_owned(), found: found.into(), allowed: allowed.into() });
+        self.problems.push(Problem {
+            key: key.to_owned(),
+            found: found.into(),
+            allowed: allowed.into(),
+        });
     }
 
     fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -282,7 +377,11 @@ impl Fields {
         let value = self.take(key)?;
         let number = value.as_u64().filter(|n| (least..=most).contains(n));
         if number.is_none() {
-            let found = if value.is_number() { value.to_string() } else { kind(&value).to_owned() };
+            let found = if value.is_number() {
+                value.to_string()
+            } else {
+                kind(&value).to_owned()
+            };
             self.problem(key, found, format!("a whole number from {least} to {most}"));
         }
         number
@@ -298,7 +397,11 @@ impl Fields {
                     if let Some(reason) = reason {
                         texts.insert(name, reason.to_owned());
                     } else {
-                        self.problem(&format!("{key}.{name}"), kind(&value), "a reason that is not empty");
+                        self.problem(
+                            &format!("{key}.{name}"),
+                            kind(&value),
+                            "a reason that is not empty",
+                        );
                     }
                 }
             }
@@ -314,14 +417,23 @@ impl Fields {
         };
         let length = text.chars().count();
         if length > TEXT_LEN_MAX {
-            self.problem(key, format!("{length} characters"), format!("at most {TEXT_LEN_MAX} characters"));
+            self.problem(
+                key,
+                format!("{length} characters"),
+                format!("at most {TEXT_LEN_MAX} characters"),
+            );
             return None;
         }
         Some(text.to_owned())
     }
 
     fn finish(mut self, request: Option<Request>) -> Result<Request, Wrong> {
-        let unknown: Vec<String> = self.map.keys().filter(|key| !self.asked.contains(&key.as_str())).cloned().collect();
+        let unknown: Vec<String> = self
+            .map
+            .keys()
+            .filter(|key| !self.asked.contains(&key.as_str()))
+            .cloned()
+            .collect();
         self.asked.sort_unstable();
         let known = self.asked.join(" | ");
         for key in unknown {
@@ -330,7 +442,10 @@ impl Fields {
         match request {
             Some(request) if self.problems.is_empty() => Ok(request),
             _ => {
-                assert!(!self.problems.is_empty(), "a request is missing and nobody said why");
+                assert!(
+                    !self.problems.is_empty(),
+                    "a request is missing and nobody said why"
+                );
                 Err(Wrong::Problems(self.problems))
             }
         }

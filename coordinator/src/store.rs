@@ -139,10 +139,20 @@ impl Store {
                 Ok(found) => {
                     let state = found.durable.as_ref().map(|(revision, _)| *revision);
                     let stack = found.stack.as_ref().map(|(revision, _)| *revision);
-                    return Ok((Self { bucket, lease, state, stack }, found));
+                    return Ok((
+                        Self {
+                            bucket,
+                            lease,
+                            state,
+                            stack,
+                        },
+                        found,
+                    ));
                 }
                 Err(error @ StoreError::Unreadable { .. }) => return Err(error),
-                Err(error) => tracing::warn!(error = %Chain(&error), "the state cannot be read yet"),
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "the state cannot be read yet");
+                }
             }
             tokio::time::sleep(RETRY).await;
         }
@@ -153,13 +163,22 @@ impl Store {
         let done = match write {
             Persist::State(durable) => {
                 let value = json::line(&durable).into_bytes();
-                self.replace(key::STATE, value, self.state).await.map(|revision| self.state = Some(revision))
+                self.replace(key::STATE, value, self.state)
+                    .await
+                    .map(|revision| self.state = Some(revision))
             }
             Persist::Stack { version, stack } => {
                 let summary = format!("version {version} of stack {} is in force", stack.name);
-                let record = StackRecord { schema: STACK_SCHEMA, summary, version, stack };
+                let record = StackRecord {
+                    schema: STACK_SCHEMA,
+                    summary,
+                    version,
+                    stack,
+                };
                 let value = json::line(&record).into_bytes();
-                self.replace(key::STACK, value, self.stack).await.map(|revision| self.stack = Some(revision))
+                self.replace(key::STACK, value, self.stack)
+                    .await
+                    .map(|revision| self.stack = Some(revision))
             }
             Persist::Ticket { from, to } => return self.replace_ticket(from, to).await,
         };
@@ -169,7 +188,12 @@ impl Store {
         }
     }
 
-    async fn replace(&self, key: &'static str, value: Vec<u8>, known: Option<u64>) -> Result<u64, Lost> {
+    async fn replace(
+        &self,
+        key: &'static str,
+        value: Vec<u8>,
+        known: Option<u64>,
+    ) -> Result<u64, Lost> {
         let mut unanswered = false;
         let mut told = false;
         loop {
@@ -180,7 +204,10 @@ impl Store {
             };
             unanswered |= error.outcome_unknown();
             let refused = matches!(error, BucketError::WrongRevision { .. });
-            if unanswered && let Ok(Some(entry)) = self.bucket.entry(key).await && entry.value == value {
+            if unanswered
+                && let Ok(Some(entry)) = self.bucket.entry(key).await
+                && entry.value == value
+            {
                 return Ok(entry.revision);
             }
             if refused {
@@ -214,7 +241,9 @@ impl Store {
             };
             let ticket = found.as_ref().map(|(_, ticket)| ticket);
             if unanswered && let Some(ticket) = ticket.filter(|ticket| same_right(ticket, &to)) {
-                return Persisted::TicketWritten { ticket: ticket.clone() };
+                return Persisted::TicketWritten {
+                    ticket: ticket.clone(),
+                };
             }
             let expected = match (ticket, from.as_ref()) {
                 (None, None) => true,
@@ -222,9 +251,18 @@ impl Store {
                 (Some(_), None) | (None, Some(_)) => false,
             };
             if !expected {
-                return Persisted::TicketConflict { found: found.map(|(_, ticket)| ticket) };
+                return Persisted::TicketConflict {
+                    found: found.map(|(_, ticket)| ticket),
+                };
             }
-            match self.write(key::TICKET, value.clone(), found.map(|(revision, _)| revision)).await {
+            match self
+                .write(
+                    key::TICKET,
+                    value.clone(),
+                    found.map(|(revision, _)| revision),
+                )
+                .await
+            {
                 Ok(_) => return Persisted::TicketWritten { ticket: to },
                 // A confirmation came between the read and the write: look again at once.
                 Err(BucketError::WrongRevision { .. }) => {}
@@ -241,11 +279,18 @@ impl Store {
         if self.lease.holds(clock::mono()) {
             Ok(())
         } else {
-            Err(Lost(format!("the lease was over before key {key} was written")))
+            Err(Lost(format!(
+                "the lease was over before key {key} was written"
+            )))
         }
     }
 
-    async fn write(&self, key: &str, value: Vec<u8>, known: Option<u64>) -> Result<u64, BucketError> {
+    async fn write(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        known: Option<u64>,
+    ) -> Result<u64, BucketError> {
         match known {
             None => self.bucket.create(key, value).await,
             Some(revision) => self.bucket.update(key, value, revision).await,
@@ -253,10 +298,19 @@ impl Store {
     }
 }
 
-async fn read<T: DeserializeOwned>(bucket: &Bucket, key: &'static str) -> Result<Option<(u64, T)>, StoreError> {
-    let entry = bucket.entry(key).await.map_err(|source| StoreError::Bucket { key, source })?;
-    let Some(Entry { value, revision }) = entry else { return Ok(None) };
-    let value = serde_json::from_slice(&value).map_err(|source| StoreError::Unreadable { key, source })?;
+async fn read<T: DeserializeOwned>(
+    bucket: &Bucket,
+    key: &'static str,
+) -> Result<Option<(u64, T)>, StoreError> {
+    let entry = bucket
+        .entry(key)
+        .await
+        .map_err(|source| StoreError::Bucket { key, source })?;
+    let Some(Entry { value, revision }) = entry else {
+        return Ok(None);
+    };
+    let value =
+        serde_json::from_slice(&value).map_err(|source| StoreError::Unreadable { key, source })?;
     Ok(Some((revision, value)))
 }
 

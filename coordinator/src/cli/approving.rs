@@ -15,7 +15,11 @@ use super::terminal::Terminal;
 use super::{changing, following, reading};
 
 /// Approves.
-pub(crate) async fn run(link: &Link, terminal: Terminal, approve: Approve) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(
+    link: &Link,
+    terminal: Terminal,
+    approve: Approve,
+) -> Result<ExitCode, Failure> {
     let shown: ShowReply = link.get(Verb::Show, &reading::about(&approve.id)).await?;
     let proposal = &shown.proposal;
     let attest_site_off = if approve.yes {
@@ -25,7 +29,10 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, approve: Approve) -> Re
     };
     let request = ApprovalRequest {
         proposal: proposal.id,
-        digest: approve.digest.clone().unwrap_or_else(|| proposal.digest.to_string()),
+        digest: approve
+            .digest
+            .clone()
+            .unwrap_or_else(|| proposal.digest.to_string()),
         attest_site_off,
         overrides: approve.overrides.iter().cloned().collect(),
         reason: approve.reason.clone(),
@@ -37,22 +44,37 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, approve: Approve) -> Re
     if !terminal.json {
         let status: StatusView = link.get(Verb::Status, &Value::Null).await?;
         terminal.print(&format!("\n{}", screen::status::render(&status)));
-        Terminal::say(&format!("follow it with: pointsman show {} --watch", proposal.id.short()));
+        Terminal::say(&format!(
+            "follow it with: pointsman show {} --watch",
+            proposal.id.short()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Shows everything to the operator, and gets their word.
-async fn consider(link: &Link, shown: &ShowReply, approve: &Approve) -> Result<Option<String>, Failure> {
+async fn consider(
+    link: &Link,
+    shown: &ShowReply,
+    approve: &Approve,
+) -> Result<Option<String>, Failure> {
     let proposal = &shown.proposal;
     let status: StatusView = link.get(Verb::Status, &Value::Null).await?;
     Terminal::say(&screen::status::render(&status));
-    Terminal::say(&screen::proposal::render(proposal, shown.run.as_ref(), shown.from.as_of));
+    Terminal::say(&screen::proposal::render(
+        proposal,
+        shown.run.as_ref(),
+        shown.from.as_of,
+    ));
     same_digest(proposal, approve)?;
     let attested = match (&proposal.needs.attest_site_off, &approve.attest_site_off) {
         (Some(site), None) => {
-            Terminal::say(&format!("Nothing proves that {site} is stopped. If it still writes, data will be lost."));
-            Some(Terminal::ask("Type the name of the site that you vouch is off:")?)
+            Terminal::say(&format!(
+                "Nothing proves that {site} is stopped. If it still writes, data will be lost."
+            ));
+            Some(Terminal::ask(
+                "Type the name of the site that you vouch is off:",
+            )?)
         }
         (_, given) => given.clone(),
     };

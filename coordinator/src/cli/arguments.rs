@@ -42,22 +42,57 @@ pub(crate) struct Options {
     #[arg(long, global = true, env = "POINTSMAN_CREDS", value_name = "FILE", conflicts_with_all = ["nkey", "user"])]
     pub(crate) creds: Option<PathBuf>,
     /// A file with an nkey seed.
-    #[arg(long, global = true, env = "POINTSMAN_NKEY", value_name = "FILE", conflicts_with = "user")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_NKEY",
+        value_name = "FILE",
+        conflicts_with = "user"
+    )]
     pub(crate) nkey: Option<PathBuf>,
     /// A NATS user name.
-    #[arg(long, global = true, env = "POINTSMAN_USER", value_name = "NAME", requires = "password_file")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_USER",
+        value_name = "NAME",
+        requires = "password_file"
+    )]
     pub(crate) user: Option<String>,
     /// The file that holds the user's password.
-    #[arg(long, global = true, env = "POINTSMAN_PASSWORD_FILE", value_name = "FILE")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
     pub(crate) password_file: Option<PathBuf>,
     /// PEM files of a mutual TLS connection.
-    #[arg(long, global = true, env = "POINTSMAN_TLS_CA", value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_TLS_CA",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
     pub(crate) tls_ca: Option<PathBuf>,
     /// The operator's certificate.
-    #[arg(long, global = true, env = "POINTSMAN_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The operator's private key.
-    #[arg(long, global = true, env = "POINTSMAN_TLS_KEY", value_name = "FILE", requires = "tls_ca")]
+    #[arg(
+        long,
+        global = true,
+        env = "POINTSMAN_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_ca"
+    )]
     pub(crate) tls_key: Option<PathBuf>,
     /// Prefix of reply subjects, as the server's permissions allow it.
     #[arg(long, global = true, env = "POINTSMAN_INBOX", value_name = "SUBJECT")]
@@ -240,7 +275,10 @@ fn rule_and_reason(text: &str) -> Result<(String, String), String> {
         Some((rule, reason)) if !rule.trim().is_empty() && !reason.trim().is_empty() => {
             Ok((rule.trim().to_owned(), reason.trim().to_owned()))
         }
-        _ => Err("a rule's name and a reason are needed, like rpo=\"the lost rows are test rows\"".to_owned()),
+        _ => Err(
+            "a rule's name and a reason are needed, like rpo=\"the lost rows are test rows\""
+                .to_owned(),
+        ),
     }
 }
 

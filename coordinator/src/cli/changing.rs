@@ -14,7 +14,12 @@ use super::reading;
 use super::terminal::Terminal;
 
 /// Sends a change and prints what became of it.
-pub(crate) async fn run(link: &Link, terminal: Terminal, verb: Verb, body: Value) -> Result<DoneReply, Failure> {
+pub(crate) async fn run(
+    link: &Link,
+    terminal: Terminal,
+    verb: Verb,
+    body: Value,
+) -> Result<DoneReply, Failure> {
     let value = link.ask(verb, &body).await?;
     terminal.print(&reading::shown(verb, &value, terminal)?);
     read(&value)
@@ -31,15 +36,20 @@ pub(crate) async fn resume(
 ) -> Result<ExitCode, Failure> {
     let body = json!({ "run": id, "waive": waive, "reason": reason });
     let done = run(link, terminal, Verb::Resume, body).await?;
-    let Some(run) = done.run.filter(|_| follow) else { return Ok(ExitCode::SUCCESS) };
+    let Some(run) = done.run.filter(|_| follow) else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let proposal = proposal_of(link, run).await?;
     following::run(link, terminal, &proposal).await
 }
 
 async fn proposal_of(link: &Link, run: RunId) -> Result<String, Failure> {
-    let reply: coordinator::reply::ShowReply = link.get(Verb::Show, &reading::about("latest")).await?;
+    let reply: coordinator::reply::ShowReply =
+        link.get(Verb::Show, &reading::about("latest")).await?;
     match reply.run {
         Some(found) if found.id == run => Ok(found.proposal.to_string()),
-        _ => Err(Failure::Failed(format!("run {run} is not the latest proposal's; look with `pointsman show`"))),
+        _ => Err(Failure::Failed(format!(
+            "run {run} is not the latest proposal's; look with `pointsman show`"
+        ))),
     }
 }

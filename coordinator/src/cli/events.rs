@@ -15,7 +15,10 @@ const REMEMBERED: usize = 256;
 
 /// Tells every event until the connection is closed or the operator ends it.
 pub(crate) async fn watch(link: &Link, terminal: Terminal) -> Result<(), Failure> {
-    let mut events = link.connection.subscribe_raw(&Subject::events(&link.stack), None).await?;
+    let mut events = link
+        .connection
+        .subscribe_raw(&Subject::events(&link.stack), None)
+        .await?;
     let mut told: VecDeque<String> = VecDeque::new();
     Terminal::say(&format!("watching the events of {}", link.stack));
     while let Some(message) = events.next().await {
@@ -31,7 +34,9 @@ pub(crate) async fn watch(link: &Link, terminal: Terminal) -> Result<(), Failure
         match serde_json::from_slice::<AuditEvent>(&message.payload) {
             Ok(event) if terminal.json => terminal.print(&json::line(&event)),
             Ok(event) => terminal.print(&history::line(&event)),
-            Err(error) => Terminal::say(&format!("a message there is no event of this version: {error}")),
+            Err(error) => Terminal::say(&format!(
+                "a message there is no event of this version: {error}"
+            )),
         }
     }
     Err(Failure::Unreachable("the connection ended".to_owned()))

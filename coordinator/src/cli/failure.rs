@@ -38,21 +38,30 @@ impl Failure {
     /// What, why, and what to do next.
     pub(crate) fn words(&self) -> String {
         match self {
-            Self::Failed(text) | Self::Usage(text) | Self::Unauthorised(text) | Self::Unreachable(text) => {
-                text.lines().map(clean).collect::<Vec<_>>().join("\n")
-            }
+            Self::Failed(text)
+            | Self::Usage(text)
+            | Self::Unauthorised(text)
+            | Self::Unreachable(text) => text.lines().map(clean).collect::<Vec<_>>().join("\n"),
             Self::Refused(reply) => refusal::render(reply).trim_end().to_owned(),
         }
     }
 
     pub(crate) fn of_connect(error: &ConnectError) -> Self {
-        let refused = |failures: &[DialError]| failures.iter().any(|f| matches!(f, DialError::Refused { .. }));
+        let refused = |failures: &[DialError]| {
+            failures
+                .iter()
+                .any(|f| matches!(f, DialError::Refused { .. }))
+        };
         match error {
-            ConnectError::Settings(_) | ConnectError::Credentials(_) => Self::Usage(Chain(error).to_string()),
-            ConnectError::NoServer(failures) if refused(failures) => Self::Unauthorised(error.to_string()),
-            ConnectError::NoServer(_) => {
-                Self::Unreachable(format!("{error}\nname a server with --server or POINTSMAN_SERVERS"))
+            ConnectError::Settings(_) | ConnectError::Credentials(_) => {
+                Self::Usage(Chain(error).to_string())
             }
+            ConnectError::NoServer(failures) if refused(failures) => {
+                Self::Unauthorised(error.to_string())
+            }
+            ConnectError::NoServer(_) => Self::Unreachable(format!(
+                "{error}\nname a server with --server or POINTSMAN_SERVERS"
+            )),
         }
     }
 
@@ -60,20 +69,24 @@ impl Failure {
         let text = Chain(error).to_string();
         match error {
             RequestError::TimedOut { .. } if connection.health().permission_errors > 0 => {
-                Self::Unauthorised(format!("the bus denies this operator a subject that the command needs\n{text}"))
+                Self::Unauthorised(format!(
+                    "the bus denies this operator a subject that the command needs\n{text}"
+                ))
             }
-            RequestError::TimedOut { .. } | RequestError::Lost { .. } if changes => Self::Unreachable(format!(
-                "{text}\nno coordinator that leads answered; whether it took effect is not known: look with `pointsman status`"
+            RequestError::TimedOut { .. } | RequestError::Lost { .. } if changes => {
+                Self::Unreachable(format!(
+                    "{text}\nno coordinator that leads answered; whether it took effect is not known: look with `pointsman status`"
+                ))
+            }
+            RequestError::NoResponder { .. } => Self::Unreachable(format!(
+                "{text}\nno coordinator of this stack is connected; is --stack right?"
             )),
-            RequestError::NoResponder { .. } => {
-                Self::Unreachable(format!("{text}\nno coordinator of this stack is connected; is --stack right?"))
-            }
-            RequestError::NotConnected | RequestError::TimedOut { .. } | RequestError::Lost { .. } => {
-                Self::Unreachable(text)
-            }
-            RequestError::Garbage { .. } | RequestError::Encode { .. } | RequestError::Bus { .. } => {
-                Self::Failed(text)
-            }
+            RequestError::NotConnected
+            | RequestError::TimedOut { .. }
+            | RequestError::Lost { .. } => Self::Unreachable(text),
+            RequestError::Garbage { .. }
+            | RequestError::Encode { .. }
+            | RequestError::Bus { .. } => Self::Failed(text),
         }
     }
 }
@@ -82,14 +95,13 @@ impl From<ProvisionError> for Failure {
     fn from(error: ProvisionError) -> Self {
         let text = Chain(&error).to_string();
         match error {
-            ProvisionError::NotConnected | ProvisionError::NoQuorum { .. } | ProvisionError::TimedOut { .. } => {
-                Self::Unreachable(text)
-            }
+            ProvisionError::NotConnected
+            | ProvisionError::NoQuorum { .. }
+            | ProvisionError::TimedOut { .. } => Self::Unreachable(text),
             ProvisionError::Replicas { .. } | ProvisionError::Refused { .. } => Self::Failed(text),
         }
     }
 }
-
 
 impl From<SubscribeError> for Failure {
     fn from(error: SubscribeError) -> Self {

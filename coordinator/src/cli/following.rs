@@ -21,12 +21,19 @@ const LOOK: Duration = Duration::from_millis(250);
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 
 /// Follows the run of a proposal.
-pub(crate) async fn run(link: &Link, terminal: Terminal, proposal: &str) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(
+    link: &Link,
+    terminal: Terminal,
+    proposal: &str,
+) -> Result<ExitCode, Failure> {
     let mut told: BTreeMap<u32, String> = BTreeMap::new();
     let mut heard = Instant::now();
     let mut complained = false;
     loop {
-        match link.get::<ShowReply>(Verb::Show, &reading::about(proposal)).await {
+        match link
+            .get::<ShowReply>(Verb::Show, &reading::about(proposal))
+            .await
+        {
             Ok(reply) => {
                 heard = Instant::now();
                 complained = false;
@@ -51,7 +58,9 @@ pub(crate) async fn run(link: &Link, terminal: Terminal, proposal: &str) -> Resu
 /// Prints what changed since the last look.
 fn tell(terminal: Terminal, run: &Run, told: &mut BTreeMap<u32, String>) {
     for step in &run.plan.steps {
-        let Some(record) = run.steps.get(&step.number) else { continue };
+        let Some(record) = run.steps.get(&step.number) else {
+            continue;
+        };
         let word = record.outcome.word();
         if told.get(&step.number).is_some_and(|before| before == word) {
             continue;
@@ -61,7 +70,11 @@ fn tell(terminal: Terminal, run: &Run, told: &mut BTreeMap<u32, String>) {
             let line = json!({ "run": run.id, "step": step.number, "title": step.title, "record": record });
             terminal.print(&json::line(&line));
         } else {
-            terminal.print(&screen::text::paragraph("", "        ", &screen::run::step_line(step, record)));
+            terminal.print(&screen::text::paragraph(
+                "",
+                "        ",
+                &screen::run::step_line(step, record),
+            ));
         }
     }
 }

@@ -26,7 +26,10 @@ use self::terminal::Terminal;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let terminal = Terminal::new(arguments.options.color, arguments.options.json);
-    let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let done = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(Box::pin(run(arguments, terminal))),
         Err(error) => Err(Failure::Failed(format!("cannot start: {error}"))),
     };
@@ -47,7 +50,12 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments, terminal: Terminal) -> Result<ExitCode, Failure> {
     let Arguments { options, command } = arguments;
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Arguments::command(), "pointsman", &mut std::io::stdout());
+        clap_complete::generate(
+            shell,
+            &mut Arguments::command(),
+            "pointsman",
+            &mut std::io::stdout(),
+        );
         return Ok(ExitCode::SUCCESS);
     }
     if let Command::Stack(StackCommand::Check { file }) = command {
@@ -59,7 +67,11 @@ async fn run(arguments: Arguments, terminal: Terminal) -> Result<ExitCode, Failu
     Box::pin(connected(&options, terminal, command)).await
 }
 
-async fn connected(options: &Options, terminal: Terminal, command: Command) -> Result<ExitCode, Failure> {
+async fn connected(
+    options: &Options,
+    terminal: Terminal,
+    command: Command,
+) -> Result<ExitCode, Failure> {
     let link = &Link::open(options, None).await?;
     let read = |verb, body, watch| Box::pin(reading::run(link, terminal, verb, body, watch));
     let change = |verb, body| Box::pin(changing::run(link, terminal, verb, body));
@@ -67,14 +79,28 @@ async fn connected(options: &Options, terminal: Terminal, command: Command) -> R
         Command::Status(watch) => return read(Verb::Status, Value::Null, watch.watch).await,
         Command::Proposals(watch) => return read(Verb::Proposals, Value::Null, watch.watch).await,
         Command::Explain(watch) => return read(Verb::Explain, Value::Null, watch.watch).await,
-        Command::Show { id, watch } => return read(Verb::Show, reading::about(&id), watch.watch).await,
+        Command::Show { id, watch } => {
+            return read(Verb::Show, reading::about(&id), watch.watch).await;
+        }
         Command::History { limit, watch } => {
             return read(Verb::History, json!({ "limit": limit }), watch.watch).await;
         }
-        Command::Stack(StackCommand::Show) => return read(Verb::StackShow, Value::Null, None).await,
-        Command::Approve(approve) => return Box::pin(approving::run(link, terminal, approve)).await,
-        Command::Resume { id, waive, reason, follow } => {
-            return Box::pin(changing::resume(link, terminal, &id, waive, &reason, follow)).await;
+        Command::Stack(StackCommand::Show) => {
+            return read(Verb::StackShow, Value::Null, None).await;
+        }
+        Command::Approve(approve) => {
+            return Box::pin(approving::run(link, terminal, approve)).await;
+        }
+        Command::Resume {
+            id,
+            waive,
+            reason,
+            follow,
+        } => {
+            return Box::pin(changing::resume(
+                link, terminal, &id, waive, &reason, follow,
+            ))
+            .await;
         }
         Command::Reject { id, reason } => {
             change(Verb::Reject, json!({ "proposal": id, "reason": reason })).await?;
@@ -89,11 +115,21 @@ async fn connected(options: &Options, terminal: Terminal, command: Command) -> R
             change(Verb::Release, json!({ "reason": reason })).await?;
         }
         Command::WatchEvents => Box::pin(events::watch(link, terminal)).await?,
-        Command::Provision { replicas, preferred_server } => {
-            Box::pin(provision::run(link, terminal, replicas, preferred_server.as_deref())).await?;
+        Command::Provision {
+            replicas,
+            preferred_server,
+        } => {
+            Box::pin(provision::run(
+                link,
+                terminal,
+                replicas,
+                preferred_server.as_deref(),
+            ))
+            .await?;
         }
         // Served without a connection, before.
-        Command::Completions { .. } | Command::Stack(StackCommand::Apply { .. } | StackCommand::Check { .. }) => {}
+        Command::Completions { .. }
+        | Command::Stack(StackCommand::Apply { .. } | StackCommand::Check { .. }) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,9 +17,18 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let bucket = provisioning::bucket(&link.stack, replicas);
     let audit = provisioning::audit(&link.stack, replicas);
-    let notes = Box::pin(bus::provision(&link.connection, &[bucket], &[audit], preferred)).await?;
+    let notes = Box::pin(bus::provision(
+        &link.connection,
+        &[bucket],
+        &[audit],
+        preferred,
+    ))
+    .await?;
     if terminal.json {
-        let notes: Vec<Value> = notes.iter().map(|note| json!({ "note": words(note) })).collect();
+        let notes: Vec<Value> = notes
+            .iter()
+            .map(|note| json!({ "note": words(note) }))
+            .collect();
         terminal.print(&json!({ "schema": 1, "notes": notes }).to_string());
     } else {
         for note in &notes {
@@ -33,12 +42,23 @@ fn words(note: &ProvisionNote) -> String {
     match note {
         ProvisionNote::Created { stream } => format!("{stream}: made"),
         ProvisionNote::Unchanged { stream } => format!("{stream}: there, as it should be"),
-        ProvisionNote::DirectReadsOff { stream } => format!("{stream}: reads from any replica were switched off"),
-        ProvisionNote::Drift { stream, setting, wanted, found } => {
+        ProvisionNote::DirectReadsOff { stream } => {
+            format!("{stream}: reads from any replica were switched off")
+        }
+        ProvisionNote::Drift {
+            stream,
+            setting,
+            wanted,
+            found,
+        } => {
             format!("{stream}: WARNING {setting} is {found}, wanted is {wanted}; left as it is")
         }
         ProvisionNote::LeaderMoved { stream, leader } => format!("{stream}: led by {leader} now"),
-        ProvisionNote::LeaderElsewhere { stream, leader, why } => {
+        ProvisionNote::LeaderElsewhere {
+            stream,
+            leader,
+            why,
+        } => {
             let leader = leader.as_deref().unwrap_or("nobody");
             format!("{stream}: WARNING led by {leader}, and not moved: {why}")
         }

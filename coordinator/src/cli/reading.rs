@@ -31,7 +31,10 @@ pub(crate) async fn run(
         return Ok(code(verb, &value));
     };
     loop {
-        let round = link.ask(verb, &body).await.and_then(|value| shown(verb, &value, terminal));
+        let round = link
+            .ask(verb, &body)
+            .await
+            .and_then(|value| shown(verb, &value, terminal));
         terminal.begin_anew();
         match round {
             Ok(text) => terminal.print(&text),
@@ -77,6 +80,11 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
 /// Degraded, when the status says so.
 fn code(verb: Verb, value: &Value) -> ExitCode {
     let degraded = verb == Verb::Status
-        && read::<StatusView>(value).is_ok_and(|view| view.findings.iter().any(|f| f.severity > Severity::Info));
-    if degraded { ExitCode::from(DEGRADED) } else { ExitCode::SUCCESS }
+        && read::<StatusView>(value)
+            .is_ok_and(|view| view.findings.iter().any(|f| f.severity > Severity::Info));
+    if degraded {
+        ExitCode::from(DEGRADED)
+    } else {
+        ExitCode::SUCCESS
+    }
 }

@@ -10,11 +10,11 @@ use shared::stack::{STACK_FILE_BYTES_MAX, Stack};
 use shared::subject::Verb;
 
 use super::arguments::Options;
+use super::changing;
 use super::failure::Failure;
 use super::link::Link;
 use super::reading;
 use super::terminal::Terminal;
-use super::changing;
 
 struct Read {
     stack: Stack,
@@ -23,7 +23,11 @@ struct Read {
 }
 
 /// Checks a file; the comparison is left out when nobody answers.
-pub(crate) async fn check(options: &Options, terminal: Terminal, file: &Path) -> Result<ExitCode, Failure> {
+pub(crate) async fn check(
+    options: &Options,
+    terminal: Terminal,
+    file: &Path,
+) -> Result<ExitCode, Failure> {
     let read = read(file)?;
     let compared = async {
         let link = Link::open(options, Some(&read.stack.name)).await?;
@@ -33,11 +37,15 @@ pub(crate) async fn check(options: &Options, terminal: Terminal, file: &Path) ->
         Ok(value) => terminal.print(&reading::shown(Verb::StackCheck, &value, terminal)?),
         Err(failure @ (Failure::Unreachable(_) | Failure::Unauthorised(_))) => {
             if terminal.json {
-                terminal.print(&json!({ "schema": 1, "file": read.file, "good": true }).to_string());
+                terminal
+                    .print(&json!({ "schema": 1, "file": read.file, "good": true }).to_string());
             } else {
                 terminal.print(&format!("{}: good", screen::text::clean(&read.file)));
             }
-            Terminal::say(&format!("not compared with what is in force: {}", failure.words()));
+            Terminal::say(&format!(
+                "not compared with what is in force: {}",
+                failure.words()
+            ));
         }
         Err(failure) => return Err(failure),
     }
@@ -67,12 +75,17 @@ pub(crate) async fn apply(
 fn read(path: &Path) -> Result<Read, Failure> {
     let file = path.display().to_string();
     let cannot = |why: String| Failure::Usage(format!("{file}: cannot be read: {why}"));
-    let size = std::fs::metadata(path).map_err(|error| cannot(error.to_string()))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|error| cannot(error.to_string()))?
+        .len();
     if size > u64::try_from(STACK_FILE_BYTES_MAX).unwrap_or(u64::MAX) {
-        return Err(cannot(format!("found {size} bytes; allowed: at most {STACK_FILE_BYTES_MAX}")));
+        return Err(cannot(format!(
+            "found {size} bytes; allowed: at most {STACK_FILE_BYTES_MAX}"
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|error| cannot(error.to_string()))?;
-    let stack = Stack::parse(&file, &text).map_err(|problems| Failure::Usage(problems.to_string()))?;
+    let stack =
+        Stack::parse(&file, &text).map_err(|problems| Failure::Usage(problems.to_string()))?;
     Ok(Read { stack, file, text })
 }
 

@@ -22,15 +22,25 @@ impl Terminal {
             Color::Never => false,
             Color::Auto => !plain && std::io::stdout().is_terminal(),
         };
-        Self { colored: colored && !json, json }
+        Self {
+            colored: colored && !json,
+            json,
+        }
     }
 
     /// A result. A reader that went away ends the program quietly.
     pub(crate) fn print(self, text: &str) {
-        let text = if self.colored { painted(text) } else { text.to_owned() };
+        let text = if self.colored {
+            painted(text)
+        } else {
+            text.to_owned()
+        };
         let mut out = std::io::stdout().lock();
         let newline = if text.ends_with('\n') { "" } else { "\n" };
-        if write!(out, "{text}{newline}").and_then(|()| out.flush()).is_err() {
+        if write!(out, "{text}{newline}")
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             std::process::exit(0);
         }
     }
@@ -49,12 +59,17 @@ impl Terminal {
 
     /// Asks for a line.
     pub(crate) fn ask(question: &str) -> Result<String, Failure> {
-        let _written = write!(std::io::stderr(), "{question} ").and_then(|()| std::io::stderr().flush());
+        let _written =
+            write!(std::io::stderr(), "{question} ").and_then(|()| std::io::stderr().flush());
         let mut line = String::new();
         match std::io::stdin().lock().read_line(&mut line) {
-            Ok(0) => Err(Failure::Usage("nobody answered on standard input; nothing was done (see --yes)".to_owned())),
+            Ok(0) => Err(Failure::Usage(
+                "nobody answered on standard input; nothing was done (see --yes)".to_owned(),
+            )),
             Ok(_) => Ok(line.trim().to_owned()),
-            Err(error) => Err(Failure::Failed(format!("standard input cannot be read: {error}"))),
+            Err(error) => Err(Failure::Failed(format!(
+                "standard input cannot be read: {error}"
+            ))),
         }
     }
 
@@ -63,7 +78,9 @@ impl Terminal {
         if Self::ask(&format!("{question} Only the word yes counts:"))? == "yes" {
             Ok(())
         } else {
-            Err(Failure::Failed("not confirmed; nothing was done".to_owned()))
+            Err(Failure::Failed(
+                "not confirmed; nothing was done".to_owned(),
+            ))
         }
     }
 }

@@ -104,13 +104,20 @@ impl Campaign {
             self.look(&mut seen).await;
             let now = clock::mono();
             let free = now >= not_before && self.is_free(&seen, now);
-            let won = if free { self.compete(&mut seen).await } else { None };
+            let won = if free {
+                self.compete(&mut seen).await
+            } else {
+                None
+            };
             let Some(tenure) = won else {
                 self.pause().await;
                 continue;
             };
             let resigned = tenure.serve(&mut self).await;
-            seen = Seen { term_max: seen.term_max, ..Seen::default() };
+            seen = Seen {
+                term_max: seen.term_max,
+                ..Seen::default()
+            };
             if resigned {
                 // Whatever made this process resign needs time, and another one may do better.
                 not_before = clock::mono().after(self.config.lease);
@@ -122,7 +129,11 @@ impl Campaign {
         if !seen.looked {
             return false;
         }
-        let needed = if seen.vacant { Millis(0) } else { self.config.lease };
+        let needed = if seen.vacant {
+            Millis(0)
+        } else {
+            self.config.lease
+        };
         now.since(seen.since) >= Millis(needed.0 + self.config.candidate_delay.0)
     }
 
@@ -136,18 +147,32 @@ impl Campaign {
         }
         let now = clock::mono();
         let revision = entry.as_ref().map(|entry| entry.revision);
-        let record = entry.as_ref().and_then(|entry| LeadRecord::read(&entry.value));
+        let record = entry
+            .as_ref()
+            .and_then(|entry| LeadRecord::read(&entry.value));
         let changed = !seen.looked || seen.revision != revision;
         if entry.is_some() && record.is_none() && changed {
-            tracing::error!("the lead's key cannot be read; it counts as held until its lease is over");
+            tracing::error!(
+                "the lead's key cannot be read; it counts as held until its lease is over"
+            );
         }
         if changed {
             (seen.looked, seen.revision, seen.since) = (true, revision, now);
         }
-        seen.vacant = entry.is_none() || record.as_ref().is_some_and(|record| record.holder.is_none());
-        seen.term_max = seen.term_max.max(record.as_ref().map_or(Term(0), |record| record.term));
+        seen.vacant = entry.is_none()
+            || record
+                .as_ref()
+                .is_some_and(|record| record.holder.is_none());
+        seen.term_max = seen
+            .term_max
+            .max(record.as_ref().map_or(Term(0), |record| record.term));
         let leader = record.and_then(|record| record.holder.map(|site| (site, record.term)));
-        self.view.send_replace(LeadView { leader, changed_at: seen.since, looked_at: now, own: false });
+        self.view.send_replace(LeadView {
+            leader,
+            changed_at: seen.since,
+            looked_at: now,
+            own: false,
+        });
     }
 
     async fn compete(&self, seen: &mut Seen) -> Option<Tenure> {
@@ -165,7 +190,11 @@ impl Campaign {
         let sent = clock::mono();
         let written = match seen.revision {
             None => self.bucket.create(key::LEAD, record.bytes()).await,
-            Some(revision) => self.bucket.update(key::LEAD, record.bytes(), revision).await,
+            Some(revision) => {
+                self.bucket
+                    .update(key::LEAD, record.bytes(), revision)
+                    .await
+            }
         };
         let revision = match written {
             Ok(revision) => revision,

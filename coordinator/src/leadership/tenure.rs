@@ -36,7 +36,14 @@ impl Tenure {
     pub(super) fn new(record: LeadRecord, revision: u64, sent: Mono, config: &LeadConfig) -> Self {
         let validity = Millis::from_duration(config.validity());
         let lease = Lease::until(sent.after(validity));
-        Self { record, revision, lease, validity, renew: config.renew.duration(), pending: None }
+        Self {
+            record,
+            revision,
+            lease,
+            validity,
+            renew: config.renew.duration(),
+            pending: None,
+        }
     }
 
     pub(super) fn still_holds(&self, now: Mono) -> bool {
@@ -47,7 +54,15 @@ impl Tenure {
     pub(super) async fn serve(mut self, campaign: &mut Campaign) -> bool {
         let term = self.record.term;
         tracing::info!(term = term.0, "this coordinator leads");
-        if campaign.events.send(Event::Won { term, lease: self.lease.clone() }).await.is_err() {
+        if campaign
+            .events
+            .send(Event::Won {
+                term,
+                lease: self.lease.clone(),
+            })
+            .await
+            .is_err()
+        {
             return false;
         }
         self.show(campaign);
@@ -72,6 +87,8 @@ impl Tenure {
                 break "the lead could not be renewed in time".to_owned();
             }
             next = match self.renew(campaign).await {
+                // Accepted, and too late for the own clock: the runtime has stopped already.
+                Renewal::Accepted if !self.lease.holds(clock::mono()) => continue,
                 Renewal::Accepted => {
                     self.show(campaign);
                     Instant::now() + self.renew
@@ -88,16 +105,28 @@ impl Tenure {
     }
 
     async fn renew(&mut self, campaign: &Campaign) -> Renewal {
-        let (renewed, sent) = self.pending.take().unwrap_or_else(|| (self.next_record(), clock::mono()));
-        let outcome = campaign.bucket.update(key::LEAD, renewed.bytes(), self.revision).await;
+        let (renewed, sent) = self
+            .pending
+            .take()
+            .unwrap_or_else(|| (self.next_record(), clock::mono()));
+        let outcome = campaign
+            .bucket
+            .update(key::LEAD, renewed.bytes(), self.revision)
+            .await;
         let accepted = match outcome {
             Ok(revision) => Some(revision),
-            Err(BucketError::WrongRevision { .. }) => match campaign.bucket.entry(key::LEAD).await {
-                // An earlier sending of the same renewal was accepted without our hearing of it.
-                Ok(Some(entry)) if LeadRecord::read(&entry.value).as_ref() == Some(&renewed) => Some(entry.revision),
-                Ok(_) => return Renewal::Taken,
-                Err(_) => None,
-            },
+            Err(BucketError::WrongRevision { .. }) => {
+                match campaign.bucket.entry(key::LEAD).await {
+                    // An earlier sending of the same renewal was accepted without our hearing of it.
+                    Ok(Some(entry))
+                        if LeadRecord::read(&entry.value).as_ref() == Some(&renewed) =>
+                    {
+                        Some(entry.revision)
+                    }
+                    Ok(_) => return Renewal::Taken,
+                    Err(_) => None,
+                }
+            }
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "the lead was not renewed; trying again");
                 None
@@ -129,7 +158,11 @@ impl Tenure {
             ..self.next_record()
         };
         self.lease.revoke();
-        match campaign.bucket.update(key::LEAD, empty.bytes(), self.revision).await {
+        match campaign
+            .bucket
+            .update(key::LEAD, empty.bytes(), self.revision)
+            .await
+        {
             Ok(_) => tracing::info!(term = self.record.term.0, "the lead was given up"),
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "the lead could not be given up; it is free after its lease");
@@ -139,7 +172,16 @@ impl Tenure {
 
     fn show(&self, campaign: &Campaign) {
         let now = clock::mono();
-        let leader = self.record.holder.clone().map(|site| (site, self.record.term));
-        campaign.view.send_replace(LeadView { leader, changed_at: now, looked_at: now, own: true });
+        let leader = self
+            .record
+            .holder
+            .clone()
+            .map(|site| (site, self.record.term));
+        campaign.view.send_replace(LeadView {
+            leader,
+            changed_at: now,
+            looked_at: now,
+            own: true,
+        });
     }
 }

@@ -92,18 +92,25 @@ impl Runtime {
     /// # Errors
     /// [`RuntimeError`].
     pub async fn open(config: Config) -> Result<Self, RuntimeError> {
-        std::fs::create_dir_all(&config.state_dir)
-            .map_err(|source| RuntimeError::StateDir { path: config.state_dir.clone(), source })?;
+        std::fs::create_dir_all(&config.state_dir).map_err(|source| RuntimeError::StateDir {
+            path: config.state_dir.clone(),
+            source,
+        })?;
         let process = ProcessId::new(Uuid::now_v7());
         let connect = async |purpose, manner| {
-            Connection::connect(config.settings(purpose), manner).await.map_err(RuntimeError::Connect)
+            Connection::connect(config.settings(purpose), manner)
+                .await
+                .map_err(RuntimeError::Connect)
         };
         let observer = connect("ears", Manner::Observer).await?;
         let telemetry = connect("voice", Manner::Telemetry).await?;
         let ears = Ears::open(observer, config.stack.clone(), config.site.clone(), process).await?;
         let (sender, events) = mpsc::channel(1_024);
         let (lead_shown, lead_view) = watch::channel(LeadView::default());
-        let identity = Identity { site: config.site.clone(), process };
+        let identity = Identity {
+            site: config.site.clone(),
+            process,
+        };
         tokio::spawn(opening::command(config.clone(), sender.clone()));
         Ok(Self {
             core: Core::new(identity, clock::now()),
@@ -169,7 +176,11 @@ impl Runtime {
         let now = clock::mono();
         let wake = self.core.poll_timeout().map(|(at, _)| at);
         let lease = self.leading.as_ref().map(|leading| leading.lease.end());
-        let at = [Some(self.next_beat), wake, lease].into_iter().flatten().min().unwrap_or(self.next_beat);
+        let at = [Some(self.next_beat), wake, lease]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.next_beat);
         at.since(now).duration().max(SLEEP_MIN)
     }
 
@@ -178,7 +189,11 @@ impl Runtime {
         self.check_lease(now);
         if now.mono >= self.next_beat {
             self.beat(now).await;
-        } else if self.core.poll_timeout().is_some_and(|(at, _)| at <= now.mono) {
+        } else if self
+            .core
+            .poll_timeout()
+            .is_some_and(|(at, _)| at <= now.mono)
+        {
             self.core.handle(now, Input::Tick(fresh()));
         }
     }
@@ -187,7 +202,8 @@ impl Runtime {
     async fn beat(&mut self, now: Now) {
         self.ears.looped(now.mono.since(self.next_beat));
         self.next_beat = now.mono.after(Millis::from_duration(BEAT));
-        self.core.handle(now, Input::SelfFitness(self.ears.fitness()));
+        self.core
+            .handle(now, Input::SelfFitness(self.ears.fitness()));
         self.core.handle(now, Input::Tick(fresh()));
         self.sequence += 1;
         let observation = self.core.observation(now, self.sequence);
@@ -195,7 +211,9 @@ impl Runtime {
         let subject = Subject::observation(&self.config.stack, &self.config.site);
         match self.telemetry.publish(&subject, &observation).await {
             Ok(bus::Publication::Published) => {}
-            Ok(bus::Publication::Dropped(why)) => tracing::debug!(?why, "the observation was dropped"),
+            Ok(bus::Publication::Dropped(why)) => {
+                tracing::debug!(?why, "the observation was dropped");
+            }
             Err(error) => tracing::error!(error = %Chain(&error), "the observation cannot be sent"),
         }
         if let Some(desk) = &mut self.desk {
@@ -207,7 +225,9 @@ impl Runtime {
         let now = clock::now();
         self.core.handle(now, input(heard));
         for _ in 1..CROWD {
-            let Some(heard) = self.ears.waiting() else { return };
+            let Some(heard) = self.ears.waiting() else {
+                return;
+            };
             self.core.handle(now, input(heard));
         }
     }
@@ -218,7 +238,12 @@ impl Runtime {
         let Some(desk) = &mut self.desk else { return };
         if let Some(change) = desk.serve(asked, &self.core, now, &situation) {
             tracing::info!(request = change.request.0, actor = %change.actor, "an operator asks");
-            let input = Input::Asked { request: change.request, actor: change.actor, ask: change.ask, fresh: fresh() };
+            let input = Input::Asked {
+                request: change.request,
+                actor: change.actor,
+                ask: change.ask,
+                fresh: fresh(),
+            };
             self.core.handle(now, input);
         }
     }
@@ -230,15 +255,28 @@ impl Runtime {
             Event::StoreOpen(bucket) => self.store_open(bucket),
             Event::Won { term, lease } => self.won(term, lease),
             Event::Lost { term, reason } => {
-                if self.leading.as_ref().is_some_and(|leading| leading.term == term) {
+                if self
+                    .leading
+                    .as_ref()
+                    .is_some_and(|leading| leading.term == term)
+                {
                     self.lose(now, reason);
                 }
             }
             Event::Mirrored(found) => self.mirrored(now, *found),
             Event::Reported { site, node, report } => {
-                self.core.handle(now, Input::Reported { site, node, report: *report });
+                self.core.handle(
+                    now,
+                    Input::Reported {
+                        site,
+                        node,
+                        report: *report,
+                    },
+                );
             }
-            Event::Unanswered { command, cause } => self.core.handle(now, Input::Unanswered { command, cause }),
+            Event::Unanswered { command, cause } => {
+                self.core.handle(now, Input::Unanswered { command, cause });
+            }
         }
         Ok(())
     }
@@ -246,8 +284,17 @@ impl Runtime {
     async fn command_up(&mut self, connection: Connection) -> Result<(), RuntimeError> {
         let (stack, site) = (self.config.stack.clone(), self.config.site.clone());
         self.desk = Some(Desk::open(connection.clone(), stack.clone(), site).await?);
-        self.audit = Some(Audit::start(connection.clone(), stack.clone(), self.process, &self.config.state_dir));
-        tokio::spawn(opening::bucket(connection.clone(), stack, self.sender.clone()));
+        self.audit = Some(Audit::start(
+            connection.clone(),
+            stack.clone(),
+            self.process,
+            &self.config.state_dir,
+        ));
+        tokio::spawn(opening::bucket(
+            connection.clone(),
+            stack,
+            self.sender.clone(),
+        ));
         self.command = Some(connection);
         Ok(())
     }
@@ -263,7 +310,11 @@ impl Runtime {
             orders: self.orders.subscribe(),
         };
         self.campaign = Some(tokio::spawn(campaign.run()));
-        tokio::spawn(mirror::run(bucket.clone(), self.lead_view.clone(), self.sender.clone()));
+        tokio::spawn(mirror::run(
+            bucket.clone(),
+            self.lead_view.clone(),
+            self.sender.clone(),
+        ));
         self.bucket = Some(bucket);
     }
 
@@ -276,17 +327,34 @@ impl Runtime {
             && self.stack_revision != Some(revision)
         {
             self.stack_revision = Some(revision);
-            self.core.handle(now, Input::StackInForce { version: record.version, stack: record.stack });
+            self.core.handle(
+                now,
+                Input::StackInForce {
+                    version: record.version,
+                    stack: record.stack,
+                },
+            );
         }
         let leader = self.lead_view.borrow().leader.clone();
         let durable = found.durable.map(|(_, durable)| durable);
         let ticket = found.ticket.map(|(_, ticket)| ticket);
-        self.core.handle(now, Input::Mirrored { durable, ticket, leader });
+        self.core.handle(
+            now,
+            Input::Mirrored {
+                durable,
+                ticket,
+                leader,
+            },
+        );
     }
 
     fn situation(&self, now: Now) -> Situation {
         let lead = self.lead_view.borrow();
-        let leads = self.core.leads() && self.leading.as_ref().is_some_and(|leading| leading.lease.holds(now.mono));
+        let leads = self.core.leads()
+            && self
+                .leading
+                .as_ref()
+                .is_some_and(|leading| leading.lease.holds(now.mono));
         let live_leader = if leads {
             Some(self.config.site.clone())
         } else {
@@ -332,7 +400,15 @@ async fn served(desk: &mut Option<Desk>) -> Option<ServiceRequest> {
 
 fn input(heard: Heard) -> Input {
     match heard {
-        Heard::Heartbeat { site, node, heartbeat } => Input::Heard { site, node, heartbeat },
+        Heard::Heartbeat {
+            site,
+            node,
+            heartbeat,
+        } => Input::Heard {
+            site,
+            node,
+            heartbeat,
+        },
         Heard::Observation { site, observation } => Input::Observed { site, observation },
         Heard::Report { site, node, report } => Input::Reported { site, node, report },
     }

@@ -10,12 +10,12 @@ use shared::telemetry::Chain;
 use shared::wire::AuditEvent;
 
 use super::{Runtime, fresh};
+use crate::clock;
 use crate::dispatch::Dispatch;
-use crate::lease::Lease;
 use crate::leadership::Order;
+use crate::lease::Lease;
 use crate::screen::json;
 use crate::store::{Persisted, Snapshot, Store, StoreError};
-use crate::clock;
 
 /// A lead that is served.
 pub(super) struct Leading {
@@ -60,10 +60,20 @@ pub(super) async fn worked(work: &mut Work) -> Worked {
 impl Runtime {
     /// The lead was won: the state is read before anything is decided.
     pub(super) fn won(&mut self, term: Term, lease: Lease) {
-        let (Some(bucket), Some(command)) = (&self.bucket, &self.command) else { return };
-        let dispatch = Dispatch::new(command.clone(), self.config.stack.clone(), self.sender.clone());
+        let (Some(bucket), Some(command)) = (&self.bucket, &self.command) else {
+            return;
+        };
+        let dispatch = Dispatch::new(
+            command.clone(),
+            self.config.stack.clone(),
+            self.sender.clone(),
+        );
         self.work = Work::TakingOver(Box::pin(Store::take_over(bucket.clone(), lease.clone())));
-        self.leading = Some(Leading { term, lease, dispatch });
+        self.leading = Some(Leading {
+            term,
+            lease,
+            dispatch,
+        });
     }
 
     /// Takes up what the work came to.
@@ -74,7 +84,10 @@ impl Runtime {
             Worked::TakenOver(Ok((store, found))) => self.taken_over(now, store, found),
             Worked::TakenOver(Err(error)) => {
                 tracing::error!(error = %Chain(&error), "the state cannot be taken over");
-                self.resign(now, format!("the state cannot be taken over: {}", Chain(&error)));
+                self.resign(
+                    now,
+                    format!("the state cannot be taken over: {}", Chain(&error)),
+                );
             }
             Worked::Written(store, Persisted::Done) => self.work = Work::Ready(Box::new(store)),
             Worked::Written(store, Persisted::TicketWritten { ticket }) => {
@@ -95,17 +108,33 @@ impl Runtime {
         let term = leading.term;
         self.work = Work::Ready(Box::new(store));
         if let Some((_, record)) = found.stack {
-            self.core.handle(now, Input::StackInForce { version: record.version, stack: record.stack });
+            self.core.handle(
+                now,
+                Input::StackInForce {
+                    version: record.version,
+                    stack: record.stack,
+                },
+            );
         }
         let durable = found.durable.map(|(_, durable)| durable);
         let ticket = found.ticket.map(|(_, ticket)| ticket);
-        self.core.handle(now, Input::Led { term, durable, ticket, fresh: fresh() });
+        self.core.handle(
+            now,
+            Input::Led {
+                term,
+                durable,
+                ticket,
+                fresh: fresh(),
+            },
+        );
     }
 
     /// Does what the core ordered, up to the next write that must be waited for.
     pub(super) fn perform(&mut self) {
         while !matches!(self.work, Work::TakingOver(_) | Work::Writing(_)) {
-            let Some(output) = self.core.poll_output() else { return };
+            let Some(output) = self.core.poll_output() else {
+                return;
+            };
             let now = clock::now();
             if self.leading.is_some() && self.check_lease(now) {
                 return;
@@ -147,7 +176,11 @@ impl Runtime {
     }
 
     fn record(&self, event: AuditEvent) {
-        tracing::info!(kind = event.kind, summary = crate::screen::text::clean(&event.summary), "recorded");
+        tracing::info!(
+            kind = event.kind,
+            summary = crate::screen::text::clean(&event.summary),
+            "recorded"
+        );
         if let Some((audit, _)) = &self.audit {
             audit.record(event);
         }
@@ -158,7 +191,9 @@ impl Runtime {
         let subject = Subject::event(&self.config.stack, &event.kind);
         let body = json::cleaned(&event);
         tokio::spawn(async move {
-            let sent = connection.publish_json(&subject, &body, &bus::Headers::new()).await;
+            let sent = connection
+                .publish_json(&subject, &body, &bus::Headers::new())
+                .await;
             if let Err(error) = sent {
                 tracing::warn!(error = %Chain(&error), "progress cannot be announced");
             }
@@ -167,9 +202,15 @@ impl Runtime {
 
     /// True when the lease was over, so that the lead is lost now.
     pub(super) fn check_lease(&mut self, now: Now) -> bool {
-        let over = self.leading.as_ref().is_some_and(|leading| !leading.lease.holds(now.mono));
+        let over = self
+            .leading
+            .as_ref()
+            .is_some_and(|leading| !leading.lease.holds(now.mono));
         if over {
-            self.lose(now, "the lease is over: the lead was not renewed in time".to_owned());
+            self.lose(
+                now,
+                "the lease is over: the lead was not renewed in time".to_owned(),
+            );
         }
         over
     }
@@ -184,7 +225,9 @@ impl Runtime {
 
     /// The lead is lost: what is ordered and not done is dropped, whoever waits is told.
     pub(super) fn lose(&mut self, now: Now, reason: String) {
-        let Some(mut leading) = self.leading.take() else { return };
+        let Some(mut leading) = self.leading.take() else {
+            return;
+        };
         leading.lease.revoke();
         leading.dispatch.stop();
         self.work = Work::None;
@@ -195,7 +238,12 @@ impl Runtime {
         if self.stopping {
             tracing::info!(term = leading.term.0, dropped, "not leading any more");
         } else {
-            tracing::warn!(term = leading.term.0, reason, dropped, "not leading any more; nothing further is done");
+            tracing::warn!(
+                term = leading.term.0,
+                reason,
+                dropped,
+                "not leading any more; nothing further is done"
+            );
         }
         self.core.handle(now, Input::LeadLost { reason });
         let situation = self.situation(now);

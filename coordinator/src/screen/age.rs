@@ -31,7 +31,13 @@ mod tests {
 
     #[test]
     fn ages_keep_two_figures_that_matter() {
-        let cases = [(0, "0.0s"), (9_950, "9.9s"), (10_000, "10s"), (119_999, "119s"), (185_000, "3m05s")];
+        let cases = [
+            (0, "0.0s"),
+            (9_950, "9.9s"),
+            (10_000, "10s"),
+            (119_999, "119s"),
+            (185_000, "3m05s"),
+        ];
         for (ms, text) in cases {
             assert_eq!(short(Millis(ms)), text);
         }

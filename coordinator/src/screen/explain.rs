@@ -9,8 +9,17 @@ use crate::reply::ExplainReply;
 pub fn render(reply: &ExplainReply) -> String {
     let view = &reply.explain;
     let mut text = paragraph("", "", &view.summary);
-    let by = if reply.from.leads { "which leads" } else { "which does not lead" };
-    let about = format!("phase {}  answered by {}, {by}  {}", view.phase.word(), reply.from.answered_by, view.as_of.rfc3339());
+    let by = if reply.from.leads {
+        "which leads"
+    } else {
+        "which does not lead"
+    };
+    let about = format!(
+        "phase {}  answered by {}, {by}  {}",
+        view.phase.word(),
+        reply.from.answered_by,
+        view.as_of.rfc3339()
+    );
     text.push_str(&paragraph("", "  ", &about));
     for wait in &view.waits_for {
         text.push_str(&paragraph("  waits for: ", "             ", wait));
@@ -23,10 +32,16 @@ pub fn render(reply: &ExplainReply) -> String {
                 (None, true) => "silent".to_owned(),
                 (None, false) => "sighted".to_owned(),
             };
-            let sighted = seen.age_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", age::short(ms)));
+            let sighted = seen.age_ms.map_or_else(
+                || "never".to_owned(),
+                |ms| format!("{} ago", age::short(ms)),
+            );
             table.row([seen.observer.to_string(), sighted, says]);
         }
-        put(&mut text, format_args!("\nobservers of the live site\n{}", table.render("  ")));
+        put(
+            &mut text,
+            format_args!("\nobservers of the live site\n{}", table.render("  ")),
+        );
     }
     if !view.hypotheses.is_empty() {
         let mut table = Table::new(&["EXPLANATION", "HOLDS", "BECAUSE"]);
@@ -34,7 +49,10 @@ pub fn render(reply: &ExplainReply) -> String {
             let holds = if one.holds { "YES" } else { "no" };
             table.row([one.code.to_string(), holds.to_owned(), one.because.clone()]);
         }
-        put(&mut text, format_args!("\nexplanations\n{}", table.render("  ")));
+        put(
+            &mut text,
+            format_args!("\nexplanations\n{}", table.render("  ")),
+        );
     }
     text
 }

@@ -16,7 +16,13 @@ pub fn render(reply: &HistoryReply) -> String {
         text.push_str(&line(&entry.event));
     }
     if reply.unreadable > 0 {
-        put(&mut text, format_args!("{} further records are no events of this version\n", reply.unreadable));
+        put(
+            &mut text,
+            format_args!(
+                "{} further records are no events of this version\n",
+                reply.unreadable
+            ),
+        );
     }
     text
 }
@@ -25,8 +31,13 @@ pub fn render(reply: &HistoryReply) -> String {
 pub fn line(event: &AuditEvent) -> String {
     let first = format!("{}  {:<8}  ", event.time, severity(event.severity));
     let rest = " ".repeat(32);
-    let row = event.row.map_or_else(String::new, |row| format!(", row {row}"));
-    let sentence = format!("{}: {} [{}, term {}, epoch {}{row}]", event.kind, event.summary, event.actor, event.term, event.epoch);
+    let row = event
+        .row
+        .map_or_else(String::new, |row| format!(", row {row}"));
+    let sentence = format!(
+        "{}: {} [{}, term {}, epoch {}{row}]",
+        event.kind, event.summary, event.actor, event.term, event.epoch
+    );
     // The time comes from the stream, and is as little to be trusted as every other text.
     let mut text = paragraph(&super::text::clean(&first), &rest, &sentence);
     if let Some(reason) = &event.reason {

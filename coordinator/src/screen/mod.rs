@@ -26,7 +26,9 @@ pub fn render(reply: &Reply) -> String {
     match reply {
         Reply::Status(view) => status::render(view),
         Reply::Proposals(reply) => proposals::render(reply),
-        Reply::Show(reply) => proposal::render(&reply.proposal, reply.run.as_ref(), reply.from.as_of),
+        Reply::Show(reply) => {
+            proposal::render(&reply.proposal, reply.run.as_ref(), reply.from.as_of)
+        }
         Reply::Explain(reply) => explain::render(reply),
         Reply::History(reply) => history::render(reply),
         Reply::Stack(reply) => stack::render(reply),

@@ -17,10 +17,25 @@ pub fn render(proposal: &Proposal, of_run: Option<&Run>, as_of: UnixMillis) -> S
         plan.from, plan.to, plan.stack, plan.stack_version, plan.base_epoch
     );
     text.push_str(&paragraph("  move      ", "            ", &what));
-    put(&mut text, format_args!("  digest    {}\n", proposal.digest.short()));
-    text.push_str(&paragraph("  state     ", "            ", &state(proposal, as_of)));
-    text.push_str(&paragraph("  verdict   ", "            ", &proposal.verdict));
-    text.push_str(&paragraph("  loss      ", "            ", &proposal.loss.summary));
+    put(
+        &mut text,
+        format_args!("  digest    {}\n", proposal.digest.short()),
+    );
+    text.push_str(&paragraph(
+        "  state     ",
+        "            ",
+        &state(proposal, as_of),
+    ));
+    text.push_str(&paragraph(
+        "  verdict   ",
+        "            ",
+        &proposal.verdict,
+    ));
+    text.push_str(&paragraph(
+        "  loss      ",
+        "            ",
+        &proposal.loss.summary,
+    ));
     text.push_str(&evidence(proposal));
     text.push_str(&ruled_out(proposal));
     text.push_str(&candidates(&proposal.candidates));
@@ -31,8 +46,17 @@ pub fn render(proposal: &Proposal, of_run: Option<&Run>, as_of: UnixMillis) -> S
         text.push_str(&run::render(of_run));
     }
     if proposal.state == ProposalState::Raised {
-        put(&mut text, format_args!("\nnext: {}\n", broken(&approve_command(proposal))));
-        put(&mut text, format_args!("      pointsman reject {} --reason TEXT\n", proposal.id.short()));
+        put(
+            &mut text,
+            format_args!("\nnext: {}\n", broken(&approve_command(proposal))),
+        );
+        put(
+            &mut text,
+            format_args!(
+                "      pointsman reject {} --reason TEXT\n",
+                proposal.id.short()
+            ),
+        );
     }
     text
 }
@@ -44,12 +68,19 @@ fn broken(command: &str) -> String {
 
 /// The command that approves this proposal and no other.
 pub fn approve_command(proposal: &Proposal) -> String {
-    let mut command = format!("pointsman approve {} --digest {}", proposal.id.short(), proposal.digest.short());
+    let mut command = format!(
+        "pointsman approve {} --digest {}",
+        proposal.id.short(),
+        proposal.digest.short()
+    );
     if let Some(site) = &proposal.needs.attest_site_off {
         put(&mut command, format_args!(" --attest-site-off {site}"));
     }
     for needed in &proposal.needs.overrides {
-        put(&mut command, format_args!(" --override {}=REASON", clean(&needed.rule)));
+        put(
+            &mut command,
+            format_args!(" --override {}=REASON", clean(&needed.rule)),
+        );
     }
     command.push_str(" --reason TEXT");
     command
@@ -57,7 +88,13 @@ pub fn approve_command(proposal: &Proposal) -> String {
 
 /// The state of a proposal as words.
 pub fn state(proposal: &Proposal, as_of: UnixMillis) -> String {
-    let ago = |at: UnixMillis| format!("{} ({} ago)", at.rfc3339(), age::short(Millis(as_of.0.saturating_sub(at.0))));
+    let ago = |at: UnixMillis| {
+        format!(
+            "{} ({} ago)",
+            at.rfc3339(),
+            age::short(Millis(as_of.0.saturating_sub(at.0)))
+        )
+    };
     match &proposal.state {
         ProposalState::Raised => format!(
             "waits for an operator; raised {}, ends by itself at {}",
@@ -65,7 +102,9 @@ pub fn state(proposal: &Proposal, as_of: UnixMillis) -> String {
             proposal.expires_at.rfc3339()
         ),
         ProposalState::Approved { by, at } => format!("approved by {by} at {}", ago(*at)),
-        ProposalState::Rejected { by, at, reason } => format!("rejected by {by} at {}: {reason}", ago(*at)),
+        ProposalState::Rejected { by, at, reason } => {
+            format!("rejected by {by} at {}: {reason}", ago(*at))
+        }
         ProposalState::Expired { at } => format!("expired at {}", ago(*at)),
         ProposalState::Withdrawn { at, reason } => format!("withdrawn at {}: {reason}", ago(*at)),
         ProposalState::Superseded { at, by, reason } => {
@@ -77,8 +116,15 @@ pub fn state(proposal: &Proposal, as_of: UnixMillis) -> String {
 fn evidence(proposal: &Proposal) -> String {
     let mut table = Table::new(&["OBSERVER", "SILENT FOR", "AGE", "SAW"]);
     for line in &proposal.evidence {
-        let silent = line.silent_for_ms.map_or_else(|| "never seen".to_owned(), age::short);
-        table.row([line.observer.to_string(), silent, age::short(line.age_ms), line.saw.clone()]);
+        let silent = line
+            .silent_for_ms
+            .map_or_else(|| "never seen".to_owned(), age::short);
+        table.row([
+            line.observer.to_string(),
+            silent,
+            age::short(line.age_ms),
+            line.saw.clone(),
+        ]);
     }
     section("evidence, when it was raised", &table)
 }
@@ -102,18 +148,32 @@ fn candidates(choices: &[CandidateChoice]) -> String {
                 "promote".to_owned(),
                 format!("durable up to {}", chosen.lsn),
             ]),
-            None => table.row([name.clone(), "-".to_owned(), "NONE".to_owned(), "nothing can be promoted".to_owned()]),
+            None => table.row([
+                name.clone(),
+                "-".to_owned(),
+                "NONE".to_owned(),
+                "nothing can be promoted".to_owned(),
+            ]),
         }
         for refused in &choice.refused {
             let node = format!("{}/{}", refused.site, refused.node);
-            table.row([name.clone(), node, "refused".to_owned(), refused.because.clone()]);
+            table.row([
+                name.clone(),
+                node,
+                "refused".to_owned(),
+                refused.because.clone(),
+            ]);
         }
     }
     section("candidates", &table)
 }
 
 fn section(title: &str, table: &Table) -> String {
-    if table.is_empty() { String::new() } else { format!("\n{title}\n{}", table.render("  ")) }
+    if table.is_empty() {
+        String::new()
+    } else {
+        format!("\n{title}\n{}", table.render("  "))
+    }
 }
 
 fn steps(plan: &Plan) -> String {
@@ -138,22 +198,36 @@ fn step_line(step: &Step) -> String {
         OnFailure::Halt => String::new(),
         OnFailure::Continue { because } => format!("; may fail: {because}"),
     };
-    format!("{} [{}, by {by}, within {}{failure}]", step.title, step.work.kind(), step.deadline_ms)
+    format!(
+        "{} [{}, by {by}, within {}{failure}]",
+        step.title,
+        step.work.kind(),
+        step.deadline_ms
+    )
 }
 
 fn needs(proposal: &Proposal) -> String {
     let needs = &proposal.needs;
     let mut text = "\napproving needs\n".to_owned();
-    put(&mut text, format_args!("  the digest {}\n", proposal.digest.short()));
+    put(
+        &mut text,
+        format_args!("  the digest {}\n", proposal.digest.short()),
+    );
     if needs.fence_grade > FenceGrade::None {
-        put(&mut text, format_args!("  fence grade {} or higher\n", needs.fence_grade));
+        put(
+            &mut text,
+            format_args!("  fence grade {} or higher\n", needs.fence_grade),
+        );
     }
     if let Some(site) = &needs.attest_site_off {
         let sentence = format!("your word that {site} is off: type its name, and say how you know");
         text.push_str(&paragraph("  ", "    ", &sentence));
     }
     for needed in &needs.overrides {
-        let sentence = format!("the rule {} overridden by name, with a reason: {}", needed.rule, needed.says);
+        let sentence = format!(
+            "the rule {} overridden by name, with a reason: {}",
+            needed.rule, needed.says
+        );
         text.push_str(&paragraph("  ", "    ", &sentence));
     }
     text

@@ -22,7 +22,11 @@ pub fn render(reply: &StackReply) -> String {
 
 /// What a file would change.
 pub fn check(reply: &CheckReply) -> String {
-    format!("{}{}", paragraph("", "", &reply.summary), changes(&reply.differences))
+    format!(
+        "{}{}",
+        paragraph("", "", &reply.summary),
+        changes(&reply.differences)
+    )
 }
 
 /// Lines of change: `+` added, `-` gone, `~` changed.
@@ -38,11 +42,14 @@ pub fn changes(changes: &[Change]) -> String {
         text.push_str(&paragraph("  ", "      ", &line));
     }
     if !changes.is_empty() {
-        let count = |mark: fn(&Change) -> bool| changes.iter().filter(|change| mark(change)).count();
+        let count =
+            |mark: fn(&Change) -> bool| changes.iter().filter(|change| mark(change)).count();
         let added = count(|change| change.before.is_none());
         let gone = count(|change| change.after.is_none());
         let changed = changes.len() - added - gone;
-        text.push_str(&clean(&format!("{added} added, {changed} changed, {gone} gone")));
+        text.push_str(&clean(&format!(
+            "{added} added, {changed} changed, {gone} gone"
+        )));
         text.push('\n');
     }
     text

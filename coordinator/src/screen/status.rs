@@ -15,7 +15,11 @@ use super::text::paragraph;
 pub fn render(view: &StatusView) -> String {
     let mut text = paragraph("", "", &view.summary);
     text.push_str(&paragraph("", "  ", &about(view)));
-    text.push_str(&paragraph("", "  ", &format!("phase {}: {}", view.phase.word(), view.phase_why)));
+    text.push_str(&paragraph(
+        "",
+        "  ",
+        &format!("phase {}: {}", view.phase.word(), view.phase_why),
+    ));
     if let Some(hold) = &view.hold {
         text.push_str(&paragraph("HOLD ", "     ", hold));
     }
@@ -34,24 +38,50 @@ pub fn render(view: &StatusView) -> String {
 }
 
 fn about(view: &StatusView) -> String {
-    let stack = view.stack.as_ref().map_or_else(|| "(none)".to_owned(), ToString::to_string);
-    let version = view.stack_version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-    let epoch = view.epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+    let stack = view
+        .stack
+        .as_ref()
+        .map_or_else(|| "(none)".to_owned(), ToString::to_string);
+    let version = view
+        .stack_version
+        .map_or_else(|| "-".to_owned(), |version| version.to_string());
+    let epoch = view
+        .epoch
+        .map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
     let leader = match (&view.leader, view.leads) {
         (_, true) => format!("{} leads in term {}", view.answered_by, view.term),
         (Some(leader), false) => {
-            format!("answered by {}, which does not lead; {leader} led last, in term {}", view.answered_by, view.term)
+            format!(
+                "answered by {}, which does not lead; {leader} led last, in term {}",
+                view.answered_by, view.term
+            )
         }
-        (None, false) => format!("answered by {}, which does not lead and knows no leader", view.answered_by),
+        (None, false) => format!(
+            "answered by {}, which does not lead and knows no leader",
+            view.answered_by
+        ),
     };
-    format!("stack {stack}  version {version}  epoch {epoch}  {leader}  {}", view.as_of.rfc3339())
+    format!(
+        "stack {stack}  version {version}  epoch {epoch}  {leader}  {}",
+        view.as_of.rfc3339()
+    )
 }
 
 fn sites(view: &StatusView) -> Table {
-    let mut table =
-        Table::new(&["SITE", "ROLE", "LIVE", "SEEN-BY(age)", "DATABASE", "TL:LSN", "LAG(age)", "K8S", "READY"]);
+    let mut table = Table::new(&[
+        "SITE",
+        "ROLE",
+        "LIVE",
+        "SEEN-BY(age)",
+        "DATABASE",
+        "TL:LSN",
+        "LAG(age)",
+        "K8S",
+        "READY",
+    ]);
     for site in &view.sites {
-        let of_databases = |cell: fn(&DatabaseView) -> String| or_dash(site.databases.iter().map(cell).collect());
+        let of_databases =
+            |cell: fn(&DatabaseView) -> String| or_dash(site.databases.iter().map(cell).collect());
         table.tall_row([
             vec![site.site.to_string()],
             vec![role(site.role).to_owned()],
@@ -70,7 +100,11 @@ fn sites(view: &StatusView) -> Table {
 fn seen_by(site: &SiteView) -> Vec<String> {
     let line = |seen: &decision::SeenByView| {
         let mark = if seen.silent { " SILENT" } else { "" };
-        let vote = if seen.no_vote.is_some() { " (no vote)" } else { "" };
+        let vote = if seen.no_vote.is_some() {
+            " (no vote)"
+        } else {
+            ""
+        };
         format!("{} {}{mark}{vote}", seen.observer, age::known(seen.age_ms))
     };
     site.seen_by.iter().map(line).collect()
@@ -79,9 +113,15 @@ fn seen_by(site: &SiteView) -> Vec<String> {
 /// Why an observer has no vote, once for each reason.
 fn without_vote(view: &StatusView) -> String {
     let seen = view.sites.iter().flat_map(|site| &site.seen_by);
-    let reasons = seen.filter_map(|seen| seen.no_vote.as_ref().map(|why| (seen.observer.clone(), why.clone())));
+    let reasons = seen.filter_map(|seen| {
+        seen.no_vote
+            .as_ref()
+            .map(|why| (seen.observer.clone(), why.clone()))
+    });
     let reasons: BTreeSet<(SiteName, String)> = reasons.collect();
-    let sentence = |(observer, why): &(SiteName, String)| paragraph("", "  ", &format!("no vote: {observer}: {why}"));
+    let sentence = |(observer, why): &(SiteName, String)| {
+        paragraph("", "  ", &format!("no vote: {observer}: {why}"))
+    };
     reasons.iter().map(sentence).collect()
 }
 
@@ -104,13 +144,23 @@ fn database(view: &DatabaseView) -> String {
 }
 
 fn position(view: &DatabaseView) -> String {
-    let timeline = view.timeline.map_or_else(|| "-".to_owned(), |timeline| timeline.to_string());
-    let lsn = view.lsn.map_or_else(|| "-".to_owned(), |lsn| lsn.to_string());
-    if view.timeline.is_none() && view.lsn.is_none() { "-".to_owned() } else { format!("{timeline}:{lsn}") }
+    let timeline = view
+        .timeline
+        .map_or_else(|| "-".to_owned(), |timeline| timeline.to_string());
+    let lsn = view
+        .lsn
+        .map_or_else(|| "-".to_owned(), |lsn| lsn.to_string());
+    if view.timeline.is_none() && view.lsn.is_none() {
+        "-".to_owned()
+    } else {
+        format!("{timeline}:{lsn}")
+    }
 }
 
 fn lag(view: &DatabaseView) -> String {
-    let age = view.age_ms.map_or_else(String::new, |age| format!(" ({})", age::short(age)));
+    let age = view
+        .age_ms
+        .map_or_else(String::new, |age| format!(" ({})", age::short(age)));
     match (view.lag_bytes, view.lag_ms) {
         (Some(bytes), Some(ms)) => format!("{}/{}{age}", age::bytes(bytes), age::short(ms)),
         (Some(bytes), None) => format!("{}{age}", age::bytes(bytes)),
@@ -122,7 +172,14 @@ fn lag(view: &DatabaseView) -> String {
 
 fn workloads(site: &SiteView) -> String {
     site.workloads.as_ref().map_or_else(
-        || if site.role == SiteRole::Witness { "-" } else { "unknown" }.to_owned(),
+        || {
+            if site.role == SiteRole::Witness {
+                "-"
+            } else {
+                "unknown"
+            }
+            .to_owned()
+        },
         |w| format!("{}/{} of {}", w.ready, w.wanted, w.declared),
     )
 }
@@ -155,8 +212,15 @@ fn findings(view: &StatusView) -> String {
 
 fn readiness(view: &StatusView) -> String {
     let readiness = &view.readiness;
-    let state = if readiness.protected { "protected" } else { "UNPROTECTED" };
-    let target = readiness.target.as_ref().map_or_else(String::new, |site| format!(", {site} would become live"));
+    let state = if readiness.protected {
+        "protected"
+    } else {
+        "UNPROTECTED"
+    };
+    let target = readiness
+        .target
+        .as_ref()
+        .map_or_else(String::new, |site| format!(", {site} would become live"));
     let mut text = format!("\nreadiness: {state}{target}\n");
     if let Some(loss) = &readiness.loss {
         text.push_str(&paragraph("  loss if it happened now: ", "    ", loss));
@@ -186,5 +250,9 @@ pub(super) const fn severity(severity: Severity) -> &'static str {
 }
 
 fn or_dash(lines: Vec<String>) -> Vec<String> {
-    if lines.is_empty() { vec!["-".to_owned()] } else { lines }
+    if lines.is_empty() {
+        vec!["-".to_owned()]
+    } else {
+        lines
+    }
 }

@@ -18,7 +18,10 @@ pub struct Table {
 impl Table {
     /// A table with these column heads.
     pub fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
+        Self {
+            head: head.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row of one line each.
@@ -28,7 +31,12 @@ impl Table {
 
     /// Adds a row whose cells have any number of lines.
     pub fn tall_row<const N: usize>(&mut self, cells: [Vec<String>; N]) {
-        self.rows.push(cells.into_iter().map(|lines| lines.iter().map(|line| clean(line)).collect()).collect());
+        self.rows.push(
+            cells
+                .into_iter()
+                .map(|lines| lines.iter().map(|line| clean(line)).collect())
+                .collect(),
+        );
     }
 
     /// True without a row.
@@ -39,13 +47,22 @@ impl Table {
     /// The table, each line begun with `indent`.
     pub fn render(&self, indent: &str) -> String {
         let widths = self.widths(WIDTH.saturating_sub(width(indent)));
-        let head = self.head.iter().map(|name| vec![(*name).to_owned()]).collect::<Vec<_>>();
+        let head = self
+            .head
+            .iter()
+            .map(|name| vec![(*name).to_owned()])
+            .collect::<Vec<_>>();
         let mut text = String::new();
         for row in std::iter::once(&head).chain(&self.rows) {
             let cells: Vec<Vec<String>> = row
                 .iter()
                 .zip(&widths)
-                .map(|(lines, room)| lines.iter().flat_map(|line| wrap_cell(line, *room)).collect())
+                .map(|(lines, room)| {
+                    lines
+                        .iter()
+                        .flat_map(|line| wrap_cell(line, *room))
+                        .collect()
+                })
                 .collect();
             let height = cells.iter().map(Vec::len).max().unwrap_or(0).max(1);
             for number in 0..height {
@@ -53,7 +70,10 @@ impl Table {
                 for (cell, room) in cells.iter().zip(&widths) {
                     let part = cell.get(number).map_or("", String::as_str);
                     line.push_str(part);
-                    line.extend(std::iter::repeat_n(' ', room.saturating_sub(width(part)) + GAP));
+                    line.extend(std::iter::repeat_n(
+                        ' ',
+                        room.saturating_sub(width(part)) + GAP,
+                    ));
                 }
                 text.push_str(line.trim_end());
                 text.push('\n');
@@ -67,7 +87,12 @@ impl Table {
         let mut widths: Vec<usize> = self.head.iter().map(|name| width(name)).collect();
         for row in &self.rows {
             for (column, lines) in widths.iter_mut().zip(row) {
-                *column = lines.iter().map(|line| width(line)).max().unwrap_or(0).max(*column);
+                *column = lines
+                    .iter()
+                    .map(|line| width(line))
+                    .max()
+                    .unwrap_or(0)
+                    .max(*column);
             }
         }
         let gaps = GAP * widths.len().saturating_sub(1);
@@ -82,7 +107,11 @@ impl Table {
 }
 
 fn wrap_cell(line: &str, room: usize) -> Vec<String> {
-    if width(line) <= room { vec![line.to_owned()] } else { wrap(line, room) }
+    if width(line) <= room {
+        vec![line.to_owned()]
+    } else {
+        wrap(line, room)
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +122,11 @@ mod tests {
     fn a_table_fits_the_screen_and_loses_nothing() {
         let mut table = Table::new(&["A", "B", "C"]);
         table.row(["x".to_owned(), "word ".repeat(40), "y\u{1b}z".to_owned()]);
-        table.tall_row([vec!["1".to_owned(), "2".to_owned()], vec![], vec!["end".to_owned()]]);
+        table.tall_row([
+            vec!["1".to_owned(), "2".to_owned()],
+            vec![],
+            vec!["end".to_owned()],
+        ]);
         let text = table.render("  ");
         assert!(text.lines().all(|line| width(line) <= WIDTH), "{text}");
         assert_eq!(text.matches("word").count(), 40);

@@ -89,7 +89,10 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {
-        assert_eq!(clean("a\u{1b}[2Jb\n\u{9b}c\u{202e}d"), "a\\u{1b}[2Jb\\u{a}\\u{9b}c\\u{202e}d");
+        assert_eq!(
+            clean("a\u{1b}[2Jb\n\u{9b}c\u{202e}d"),
+            "a\\u{1b}[2Jb\\u{a}\\u{9b}c\\u{202e}d"
+        );
         assert_eq!(clean("gr\u{fc}n"), "gr\u{fc}n");
     }
 
@@ -97,7 +100,11 @@ mod tests {
     fn no_line_is_wider_than_the_screen() {
         let long = format!("{} {} end", "word ".repeat(60), "x".repeat(250));
         let text = paragraph("  - ", "    ", &long);
-        assert!(text.lines().all(|line| width(line) <= WIDTH && !line.ends_with(' ')), "{text}");
+        assert!(
+            text.lines()
+                .all(|line| width(line) <= WIDTH && !line.ends_with(' ')),
+            "{text}"
+        );
         assert!(text.lines().count() > 5);
         assert_eq!(text.matches('x').count(), 250, "nothing is lost");
         assert_eq!(paragraph("a: ", "   ", ""), "a:\n");

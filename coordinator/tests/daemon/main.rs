@@ -1,6 +1,10 @@
 //! The daemon and the CLI as child processes, beside a real nats-server.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends at the first surprise"
+)]
 
 mod crowd;
 mod garbage;

@@ -31,7 +31,9 @@ fn assert_snake_case(value: &Value) {
     match value {
         Value::Object(map) => {
             for (key, below) in map {
-                let good = key.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
+                let good = key
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_-".contains(c));
                 assert!(good, "{key}");
                 assert_snake_case(below);
             }
@@ -49,21 +51,53 @@ async fn status_is_text_and_json_and_says_the_same() {
     let plain = Subject::operator(&stack(), Verb::Status);
     let screen = text(&ask(&connection, &plain, "").await.unwrap());
     assert_plain(&screen);
-    assert!(screen.contains(&format!("{site} leads in term")), "{screen}");
-    assert!(screen.lines().all(|line| line.chars().count() <= 100), "{screen}");
+    assert!(
+        screen.contains(&format!("{site} leads in term")),
+        "{screen}"
+    );
+    assert!(
+        screen.lines().all(|line| line.chars().count() <= 100),
+        "{screen}"
+    );
     let accept = Headers::new().with("Accept", "application/json");
-    let asked = connection.request_raw(&plain, Vec::new(), &accept, Duration::from_secs(3)).await.unwrap();
-    for answer in [&asked, &ask(&connection, &Subject::operator_json(&stack(), Verb::Status), "").await.unwrap()] {
+    let asked = connection
+        .request_raw(&plain, Vec::new(), &accept, Duration::from_secs(3))
+        .await
+        .unwrap();
+    for answer in [
+        &asked,
+        &ask(
+            &connection,
+            &Subject::operator_json(&stack(), Verb::Status),
+            "",
+        )
+        .await
+        .unwrap(),
+    ] {
         let status = json(answer);
         assert_plain(&text(answer));
         assert_snake_case(&status);
-        assert_eq!((&status["answered_by"], &status["leads"]), (&Value::from(site.as_str()), &Value::from(true)));
+        assert_eq!(
+            (&status["answered_by"], &status["leads"]),
+            (&Value::from(site.as_str()), &Value::from(true))
+        );
         assert_eq!(status["stack_version"], 1);
     }
-    for verb in [Verb::Proposals, Verb::Explain, Verb::StackShow, Verb::History] {
-        let answer = ask(&connection, &Subject::operator_json(&stack(), verb), "").await.unwrap();
+    for verb in [
+        Verb::Proposals,
+        Verb::Explain,
+        Verb::StackShow,
+        Verb::History,
+    ] {
+        let answer = ask(&connection, &Subject::operator_json(&stack(), verb), "")
+            .await
+            .unwrap();
         assert_eq!(json(&answer)["leads"], true, "{verb:?}: {}", text(&answer));
-        assert_plain(&text(&ask(&connection, &Subject::operator(&stack(), verb), "").await.unwrap()));
+        assert_plain(&text(
+            &ask(&connection, &Subject::operator(&stack(), verb), "")
+                .await
+                .unwrap(),
+        ));
     }
 }
 
@@ -72,14 +106,33 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
     let rig = Rig::start("").await;
     let (connection, _coordinators) = rig.with_stack().await;
     let (leads, _) = leader(&connection).await;
-    let changing: Vec<Verb> = Verb::ALL.into_iter().filter(|verb| verb.changes()).collect();
+    let changing: Vec<Verb> = Verb::ALL
+        .into_iter()
+        .filter(|verb| verb.changes())
+        .collect();
     assert_eq!(changing.len(), 7);
     for site in SITES.into_iter().filter(|site| *site != leads) {
+        let show = Subject::operator_at(&stack(), &SiteName::new(site).unwrap(), Verb::Proposals);
+        until("a follower that has seen the leader", async || {
+            let answer = json(&ask(&connection, &show, "").await.ok()?);
+            (answer["leader"] == leads.as_str()).then_some(())
+        })
+        .await;
         for verb in &changing {
             let subject = Subject::operator_at(&stack(), &SiteName::new(site).unwrap(), *verb);
-            let refused = json(&ask(&connection, &subject, "{\"reason\": \"x\"}").await.unwrap());
+            let refused = json(
+                &ask(&connection, &subject, "{\"reason\": \"x\"}")
+                    .await
+                    .unwrap(),
+            );
             assert_eq!(refused["refused"]["rule"], "not-leader", "{refused}");
-            assert!(refused["refused"]["reason"].as_str().unwrap().contains(&format!("{leads} leads")), "{refused}");
+            assert!(
+                refused["refused"]["reason"]
+                    .as_str()
+                    .unwrap()
+                    .contains(&format!("{leads} leads")),
+                "{refused}"
+            );
         }
         let refused = rig.cli(&["hold", "--reason", "x", "--at", site]);
         assert_eq!(code(&refused), 1, "{}", err(&refused));
@@ -89,7 +142,8 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
     assert_eq!(code(&held), 0, "{}", err(&held));
     until("the hold at every coordinator", async || {
         for site in SITES {
-            let status: Value = serde_json::from_str(&out(&rig.cli(&["status", "--json", "--at", site]))).ok()?;
+            let status: Value =
+                serde_json::from_str(&out(&rig.cli(&["status", "--json", "--at", site]))).ok()?;
             let hold = status["hold"].as_str()?;
             assert!(hold.contains("alice"), "{hold}");
         }
@@ -97,11 +151,23 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
     })
     .await;
     let history = rig.cli(&["history"]);
-    assert!(out(&history).contains("alice suspended proposals") || out(&history).contains("hold"), "{}", out(&history));
+    assert!(
+        out(&history).contains("alice suspended proposals") || out(&history).contains("hold"),
+        "{}",
+        out(&history)
+    );
     assert_plain(&out(&history));
     let own = std::fs::read_to_string(rig.state_dir(&leads).join("audit.jsonl")).unwrap();
-    let events: Vec<Value> = own.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(events.iter().any(|event| event["kind"] == "hold" && event["actor"] == "alice"), "{own}");
+    let events: Vec<Value> = own
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        events
+            .iter()
+            .any(|event| event["kind"] == "hold" && event["actor"] == "alice"),
+        "{own}"
+    );
     assert_plain(&own);
 }
 
@@ -109,11 +175,25 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
 async fn a_bad_stack_file_is_refused_with_every_problem_and_a_good_one_applied_once() {
     let rig = Rig::start("").await;
     let (connection, _coordinators) = rig.with_stack().await;
-    let bad = STACK.replace("replicas = 1\n", "replicas = -1\n").replace("role = \"witness\"", "role = \"judge\"") + "\n[extra]\n";
+    let bad = STACK
+        .replace("replicas = 1\n", "replicas = -1\n")
+        .replace("role = \"witness\"", "role = \"judge\"")
+        + "\n[extra]\n";
     let request = serde_json::json!({ "file": "bad.toml", "text": bad, "replaces": 1 }).to_string();
-    let refused = json(&ask(&connection, &Subject::operator_json(&stack(), Verb::StackApply), &request).await.unwrap());
+    let refused = json(
+        &ask(
+            &connection,
+            &Subject::operator_json(&stack(), Verb::StackApply),
+            &request,
+        )
+        .await
+        .unwrap(),
+    );
     let problems = refused["refused"]["problems"].as_array().unwrap();
-    let keys: Vec<&str> = problems.iter().map(|problem| problem["key"].as_str().unwrap()).collect();
+    let keys: Vec<&str> = problems
+        .iter()
+        .map(|problem| problem["key"].as_str().unwrap())
+        .collect();
     assert_eq!(refused["refused"]["rule"], "bad-request", "{refused}");
     for wanted in ["sites.dc3.role", "workload[0].replicas", "extra"] {
         assert!(keys.contains(&wanted), "{wanted} in {keys:?}");
@@ -124,19 +204,35 @@ async fn a_bad_stack_file_is_refused_with_every_problem_and_a_good_one_applied_o
     for command in ["apply", "check"] {
         let refused = rig.cli(&["stack", command, &file]);
         assert_eq!(code(&refused), 2, "{}", err(&refused));
-        assert!(err(&refused).contains("sites.dc3.role: found \"judge\"; allowed: primary | standby | witness"));
+        assert!(
+            err(&refused)
+                .contains("sites.dc3.role: found \"judge\"; allowed: primary | standby | witness")
+        );
     }
     let good = rig.path().join("good.toml");
     std::fs::write(&good, STACK.replace("replicas = 2", "replicas = 3")).unwrap();
     let good = good.display().to_string();
     let check = rig.cli(&["stack", "check", &good]);
-    assert!(out(&check).contains("~ workloads.haproxy.replicas = 2 -> 3"), "{}{}", out(&check), err(&check));
+    assert!(
+        out(&check).contains("~ workloads.haproxy.replicas = 2 -> 3"),
+        "{}{}",
+        out(&check),
+        err(&check)
+    );
     let unasked = rig.cli(&["stack", "apply", &good]);
     assert_eq!(code(&unasked), 2, "nobody said yes: {}", err(&unasked));
     let applied = rig.cli(&["stack", "apply", &good, "--yes"]);
     assert_eq!(code(&applied), 0, "{}", err(&applied));
     let stale = serde_json::json!({ "text": STACK, "replaces": 1 }).to_string();
-    let refused = json(&ask(&connection, &Subject::operator_json(&stack(), Verb::StackApply), &stale).await.unwrap());
+    let refused = json(
+        &ask(
+            &connection,
+            &Subject::operator_json(&stack(), Verb::StackApply),
+            &stale,
+        )
+        .await
+        .unwrap(),
+    );
     assert_eq!(refused["refused"]["rule"], "stack-version", "{refused}");
 }
 
@@ -149,10 +245,25 @@ async fn exit_codes_say_what_happened() {
     assert_eq!(code(&rig.cli(&["show"])), 1, "there is none");
     assert_eq!(code(&rig.cli(&["show", "\u{1b}[31m"])), 1);
     assert_eq!(code(&rig.cli(&["status", "--stack", "Upper"])), 2);
-    assert_eq!(code(&rig.cli(&["approve", "latest", "--yes", "--reason", "x"])), 2);
+    assert_eq!(
+        code(&rig.cli(&["approve", "latest", "--yes", "--reason", "x"])),
+        2
+    );
     assert_eq!(code(&rig.cli(&["completions", "bash"])), 0);
-    assert_eq!(code(&rig.cli(&["status", "--stack", "other"])), 5, "nobody listens");
-    let unknown = rig.cli(&["approve", "00000000-0000-0000-0000-000000000001", "--yes", "--digest", "abcdabcd", "--reason", "x"]);
+    assert_eq!(
+        code(&rig.cli(&["status", "--stack", "other"])),
+        5,
+        "nobody listens"
+    );
+    let unknown = rig.cli(&[
+        "approve",
+        "00000000-0000-0000-0000-000000000001",
+        "--yes",
+        "--digest",
+        "abcdabcd",
+        "--reason",
+        "x",
+    ]);
     assert_eq!(code(&unknown), 1, "{}", err(&unknown));
     rig.stop_server();
     let gone = rig.cli(&["status"]);

@@ -52,14 +52,23 @@ impl Rig {
     /// A server with JetStream on a port of its own choice; `extra` goes into its file.
     pub(crate) async fn start(extra: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let mut rig = Self { home, port: 0, server: None, extra: extra.to_owned() };
+        let mut rig = Self {
+            home,
+            port: 0,
+            server: None,
+            extra: extra.to_owned(),
+        };
         rig.start_server().await;
         rig
     }
 
     pub(crate) async fn start_server(&mut self) {
         let home = self.home.path();
-        let port = if self.port == 0 { -1 } else { i32::from(self.port) };
+        let port = if self.port == 0 {
+            -1
+        } else {
+            i32::from(self.port)
+        };
         let file = home.join("nats.conf");
         let text = format!(
             "listen: \"127.0.0.1:{port}\"\nports_file_dir: \"{0}\"\nmax_payload: 1MB\n\
@@ -81,7 +90,12 @@ impl Rig {
         let found = until("the server's ports", async || {
             let text = std::fs::read_to_string(&ports).ok()?;
             let value: Value = serde_json::from_str(&text).ok()?;
-            value["nats"][0].as_str()?.rsplit(':').next()?.parse::<u16>().ok()
+            value["nats"][0]
+                .as_str()?
+                .rsplit(':')
+                .next()?
+                .parse::<u16>()
+                .ok()
         })
         .await;
         self.port = found;
@@ -99,15 +113,22 @@ impl Rig {
     pub(crate) async fn connect(&self) -> Connection {
         let settings = Settings::new("test", vec![self.url()], "_INBOX.test");
         let connected = until("a connection", async || {
-            Box::pin(Connection::connect(settings.clone(), Manner::Command)).await.ok()
+            Box::pin(Connection::connect(settings.clone(), Manner::Command))
+                .await
+                .ok()
         });
         Box::pin(connected).await
     }
 
     /// Makes bucket and stream with one copy.
     pub(crate) async fn provision(&self, connection: &Connection) {
-        let (bucket, audit) = (provisioning::bucket(&stack(), 1), provisioning::audit(&stack(), 1));
-        Box::pin(bus::provision(connection, &[bucket], &[audit], None)).await.unwrap();
+        let (bucket, audit) = (
+            provisioning::bucket(&stack(), 1),
+            provisioning::audit(&stack(), 1),
+        );
+        Box::pin(bus::provision(connection, &[bucket], &[audit], None))
+            .await
+            .unwrap();
     }
 
     /// Writes a coordinator's file; `nats` goes into its table of that name.
@@ -133,7 +154,11 @@ impl Rig {
     pub(crate) fn coordinator(&self, site: &'static str, nats: &str) -> Coordinator {
         let file = self.coordinator_file(site, nats);
         let log = self.home.path().join(format!("{site}.log"));
-        let out = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        let out = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_pointsman-coordinator"))
             .arg("--config")
             .arg(&file)
@@ -141,17 +166,30 @@ impl Rig {
             .stderr(out)
             .spawn()
             .unwrap();
-        Coordinator { site, process: Guarded(child), log }
+        Coordinator {
+            site,
+            process: Guarded(child),
+            log,
+        }
     }
 
     /// All three, in a stack that is in force.
     pub(crate) async fn with_stack(&self) -> (Connection, Vec<Coordinator>) {
         let connection = self.connect().await;
         self.provision(&connection).await;
-        let coordinators: Vec<Coordinator> = SITES.into_iter().map(|site| self.coordinator(site, "")).collect();
+        let coordinators: Vec<Coordinator> = SITES
+            .into_iter()
+            .map(|site| self.coordinator(site, ""))
+            .collect();
         leader(&connection).await;
         let request = serde_json::json!({ "file": "stack.toml", "text": STACK }).to_string();
-        let done = ask(&connection, &Subject::operator_json(&stack(), Verb::StackApply), &request).await.unwrap();
+        let done = ask(
+            &connection,
+            &Subject::operator_json(&stack(), Verb::StackApply),
+            &request,
+        )
+        .await
+        .unwrap();
         assert!(json(&done).get("refused").is_none(), "{}", text(&done));
         (connection, coordinators)
     }
@@ -190,7 +228,10 @@ impl Coordinator {
         let pid = i32::try_from(self.process.0.id()).unwrap();
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        let status = until("the coordinator's end", async || self.process.0.try_wait().unwrap()).await;
+        let status = until("the coordinator's end", async || {
+            self.process.0.try_wait().unwrap()
+        })
+        .await;
         (status.code(), self.log())
     }
 }
@@ -200,7 +241,11 @@ pub(crate) fn stack() -> StackName {
 }
 
 /// Asks once.
-pub(crate) async fn ask(connection: &Connection, subject: &Subject, body: &str) -> Result<RawMessage, RequestError> {
+pub(crate) async fn ask(
+    connection: &Connection,
+    subject: &Subject,
+    body: &str,
+) -> Result<RawMessage, RequestError> {
     let body = body.as_bytes().to_vec();
     Box::pin(connection.request_raw(subject, body, &Headers::new(), Duration::from_secs(3))).await
 }
@@ -208,7 +253,10 @@ pub(crate) async fn ask(connection: &Connection, subject: &Subject, body: &str) 
 /// Asks one site's coordinator for its status.
 pub(crate) async fn status_at(connection: &Connection, site: &str) -> Option<Value> {
     let subject = Subject::operator_at(&stack(), &SiteName::new(site).unwrap(), Verb::Status);
-    ask(connection, &subject, "").await.ok().map(|answer| json(&answer))
+    ask(connection, &subject, "")
+        .await
+        .ok()
+        .map(|answer| json(&answer))
 }
 
 /// Waits until exactly one leads, and gives its site and term.
@@ -254,7 +302,8 @@ fn nats_server() -> PathBuf {
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let home = PathBuf::from(std::env::var_os("HOME").unwrap_or_default());
-    let cache = std::env::var_os("POINTSMAN_CACHE").map_or_else(|| home.join(".cache/pointsman"), PathBuf::from);
+    let cache = std::env::var_os("POINTSMAN_CACHE")
+        .map_or_else(|| home.join(".cache/pointsman"), PathBuf::from);
     std::env::split_paths(&path)
         .chain([cache.join("bin")])
         .map(|directory| directory.join("nats-server"))

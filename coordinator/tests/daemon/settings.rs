@@ -10,14 +10,28 @@ const SAMPLE: &str = include_str!("../../../deploy/config/coordinator.toml");
 #[test]
 fn the_sample_is_good_and_its_comments_are_the_defaults() {
     let config = Config::parse("coordinator.toml", SAMPLE).unwrap();
-    assert_eq!((config.site.as_str(), config.lead.lease), ("dc2", Millis::seconds(15)));
+    assert_eq!(
+        (config.site.as_str(), config.lead.lease),
+        ("dc2", Millis::seconds(15))
+    );
     assert_eq!(config.nats.inbox, "_INBOX.dc2.coordinator");
     let mut filled = String::new();
     for line in SAMPLE.lines() {
-        let is_default = ["log", "log_format", "inbox", "candidate_delay", "lease", "renew"]
-            .iter()
-            .any(|key| line.starts_with(&format!("# {key} = ")));
-        filled.push_str(if is_default { line.trim_start_matches("# ") } else { line });
+        let is_default = [
+            "log",
+            "log_format",
+            "inbox",
+            "candidate_delay",
+            "lease",
+            "renew",
+        ]
+        .iter()
+        .any(|key| line.starts_with(&format!("# {key} = ")));
+        filled.push_str(if is_default {
+            line.trim_start_matches("# ")
+        } else {
+            line
+        });
         filled.push('\n');
     }
     assert_ne!(filled, SAMPLE);
@@ -27,36 +41,108 @@ fn the_sample_is_good_and_its_comments_are_the_defaults() {
 #[test]
 fn every_key_of_the_sample_is_known() {
     let mut whole = SAMPLE.replace("# [nats.tls]", "[nats.tls]");
-    for key in ["log", "log_format", "inbox", "nkey", "ca", "cert", "key", "candidate_delay", "lease", "renew"] {
+    for key in [
+        "log",
+        "log_format",
+        "inbox",
+        "nkey",
+        "ca",
+        "cert",
+        "key",
+        "candidate_delay",
+        "lease",
+        "renew",
+    ] {
         whole = whole.replace(&format!("\n# {key} = "), &format!("\n{key} = "));
     }
     let config = Config::parse("coordinator.toml", &whole).unwrap();
     assert!(config.nats.tls.is_some());
-    assert!(matches!(config.nats.credentials, bus::Credentials::NkeySeedFile(_)));
+    assert!(matches!(
+        config.nats.credentials,
+        bus::Credentials::NkeySeedFile(_)
+    ));
 }
+
+/// What is replaced in the sample, by what, and what the refusal says.
+const WRONG: [(&str, &str, &str); 16] = [
+    (
+        "site = \"dc2\" ",
+        "site = \"DC2\" ",
+        "site: found site \"DC2\" is not a name",
+    ),
+    (
+        "site = \"dc2\" ",
+        "",
+        "site: found nothing; allowed: a name",
+    ),
+    (
+        "stack = \"ess\" ",
+        "stack = 7 ",
+        "stack: found 7; allowed: a name",
+    ),
+    (
+        "state_dir",
+        "statedir",
+        "statedir: found an unknown key; allowed: lead | log",
+    ),
+    (
+        "servers = [\"nats://127.0.0.1:4222\"]",
+        "servers = []",
+        "nats.servers: found nothing; allowed: at least one",
+    ),
+    (
+        "servers = [\"nats://",
+        "servers = [\"http://",
+        "nats.servers: found \"http://127.0.0.1:4222\"",
+    ),
+    (
+        "servers = [\"nats://127.0.0.1:4222\"]",
+        "servers = 4",
+        "nats.servers: found 4",
+    ),
+    (
+        "# lease = \"15s\"",
+        "lease = \"1s\"",
+        "lead.lease: found 1s; allowed: a span from 5s to 2m",
+    ),
+    (
+        "# lease = \"15s\"",
+        "lease = \"6s\"",
+        "lead.lease: found 6s; allowed: at least twice renew plus 3s, here 9s",
+    ),
+    ("# renew = \"3s\"", "renew = \"soon\"", "lead.renew: found"),
+    (
+        "# candidate_delay = \"0s\"",
+        "candidate_delay = \"2h\"",
+        "lead.candidate_delay: found 2h",
+    ),
+    (
+        "# log_format = \"text\"",
+        "log_format = \"xml\"",
+        "log_format: found \"xml\"; allowed: text | json",
+    ),
+    (
+        "# nkey = ",
+        "user = \"u\"\nnkey = ",
+        "allowed: at most one of credentials, nkey, user",
+    ),
+    (
+        "# nkey = ",
+        "password_file = \"p\"\n# nkey = ",
+        "allowed: user and password_file together",
+    ),
+    (
+        "# [nats.tls]",
+        "[nats.tls]",
+        "nats.tls.ca: found nothing; allowed: a PEM file",
+    ),
+    ("[lead]", "[lead", "line "),
+];
 
 #[test]
 fn every_wrong_file_is_refused_with_place_found_and_allowed() {
-    let cases = [
-        ("site = \"dc2\" ", "site = \"DC2\" ", "site: found site \"DC2\" is not a name"),
-        ("site = \"dc2\" ", "", "site: found nothing; allowed: a name"),
-        ("stack = \"ess\" ", "stack = 7 ", "stack: found 7; allowed: a name"),
-        ("state_dir", "statedir", "statedir: found an unknown key; allowed: lead | log"),
-        ("servers = [\"nats://127.0.0.1:4222\"]", "servers = []", "nats.servers: found nothing; allowed: at least one"),
-        ("servers = [\"nats://", "servers = [\"http://", "nats.servers: found \"http://127.0.0.1:4222\""),
-        ("servers = [\"nats://127.0.0.1:4222\"]", "servers = 4", "nats.servers: found 4"),
-        ("# lease = \"15s\"", "lease = \"1s\"", "lead.lease: found 1s; allowed: a span from 5s to 2m"),
-        ("# lease = \"15s\"", "lease = \"6s\"", "lead.lease: found 6s; allowed: at least twice renew plus 3s, here 9s"),
-        ("# renew = \"3s\"", "renew = \"soon\"", "lead.renew: found"),
-        ("# candidate_delay = \"0s\"", "candidate_delay = \"2h\"", "lead.candidate_delay: found 2h"),
-        ("# log_format = \"text\"", "log_format = \"xml\"", "log_format: found \"xml\"; allowed: text | json"),
-        ("# nkey = ", "user = \"u\"\nnkey = ", "allowed: at most one of credentials, nkey, user"),
-        ("# nkey = ", "password_file = \"p\"\n# nkey = ", "allowed: user and password_file together"),
-        ("# [nats.tls]", "[nats.tls]", "nats.tls.ca: found nothing; allowed: a PEM file"),
-        ("[lead]", "[lead", "line "),
-    ];
     let home = tempfile::tempdir().unwrap();
-    for (number, (from, to, wanted)) in cases.into_iter().enumerate() {
+    for (number, (from, to, wanted)) in WRONG.into_iter().enumerate() {
         assert!(SAMPLE.contains(from), "{from}");
         let file = home.path().join(format!("{number}.toml"));
         std::fs::write(&file, SAMPLE.replacen(from, to, 1)).unwrap();

@@ -1,8 +1,8 @@
 //! Screens of a quiet stack, of stacks and their changes, and of refusals.
 
 use coordinator::reply::{
-    Answerer, Change, CheckReply, DoneReply, ExplainReply, HistoryEntry, HistoryReply, ProposalsReply, REPLY_SCHEMA,
-    Refused, RefusedReply, StackReply, WrongField,
+    Answerer, Change, CheckReply, DoneReply, ExplainReply, HistoryEntry, HistoryReply,
+    ProposalsReply, REPLY_SCHEMA, Refused, RefusedReply, StackReply, WrongField,
 };
 use coordinator::screen;
 use decision::{ExplainView, FindingCode, HypothesisView, Phase, SeenByView};
@@ -24,13 +24,24 @@ pub(crate) fn site(name: &str) -> SiteName {
 }
 
 pub(crate) fn answerer() -> Answerer {
-    Answerer { schema: REPLY_SCHEMA, answered_by: site("dc2"), leads: true, leader: Some(site("dc2")), as_of: NOON }
+    Answerer {
+        schema: REPLY_SCHEMA,
+        answered_by: site("dc2"),
+        leads: true,
+        leader: Some(site("dc2")),
+        as_of: NOON,
+    }
 }
 
 #[test]
 fn stack_in_force() {
     let stack = Stack::parse("stack.toml", STACK).unwrap();
-    let reply = StackReply { from: answerer(), version: StackVersion(3), digest: stack.digest(), stack };
+    let reply = StackReply {
+        from: answerer(),
+        version: StackVersion(3),
+        digest: stack.digest(),
+        stack,
+    };
     golden("stack", &screen::stack::render(&reply));
 }
 
@@ -71,10 +82,20 @@ fn refusals() {
         allowed: allowed.to_owned(),
     };
     refused.problems = vec![
-        wrong("sites.dc3.role", "\"judge\u{1b}[2J\"", "primary | standby | witness"),
+        wrong(
+            "sites.dc3.role",
+            "\"judge\u{1b}[2J\"",
+            "primary | standby | witness",
+        ),
         wrong("", "300000 bytes", "at most 262144 bytes"),
     ];
-    golden("refused-request", &screen::refusal::render(&RefusedReply { from: answerer(), refused }));
+    golden(
+        "refused-request",
+        &screen::refusal::render(&RefusedReply {
+            from: answerer(),
+            refused,
+        }),
+    );
     let safety = Refused {
         rule: "digest".to_owned(),
         reason: "the approval is for digest \"0123456789ab\", the proposal's is ba7816bf8f01; read the proposal again \
@@ -83,13 +104,22 @@ fn refusals() {
         safety: true,
         problems: Vec::new(),
     };
-    golden("refused-safety", &screen::refusal::render(&RefusedReply { from: answerer(), refused: safety }));
+    golden(
+        "refused-safety",
+        &screen::refusal::render(&RefusedReply {
+            from: answerer(),
+            refused: safety,
+        }),
+    );
 }
 
 #[test]
 fn no_proposals() {
-    let reply =
-        ProposalsReply { from: answerer(), summary: "there is no proposal".to_owned(), proposals: Vec::new() };
+    let reply = ProposalsReply {
+        from: answerer(),
+        summary: "there is no proposal".to_owned(),
+        proposals: Vec::new(),
+    };
     golden("proposals-none", &screen::proposals::render(&reply));
 }
 
@@ -103,12 +133,19 @@ fn explanation() {
     };
     let explain = ExplainView {
         schema: 1,
-        summary: "no proposal is open; it waits for this: the silence of dc1 to be confirmed, in 9.0 s".to_owned(),
+        summary:
+            "no proposal is open; it waits for this: the silence of dc1 to be confirmed, in 9.0 s"
+                .to_owned(),
         as_of: NOON,
         phase: Phase::Confirming,
         waits_for: vec!["the silence of dc1 to be confirmed, in 9.0 s".to_owned()],
         observers: vec![
-            SeenByView { observer: site("dc2"), age_ms: Some(Millis(13_200)), silent: true, no_vote: None },
+            SeenByView {
+                observer: site("dc2"),
+                age_ms: Some(Millis(13_200)),
+                silent: true,
+                no_vote: None,
+            },
             SeenByView {
                 observer: site("dc3"),
                 age_ms: None,
@@ -117,45 +154,85 @@ fn explanation() {
             },
         ],
         hypotheses: vec![
-            hypothesis(FindingCode::SiteSilent, true, "neither dc2 nor dc3 has sighted it for 13.2 s"),
-            hypothesis(FindingCode::LinkLost, false, "no observer sights the site, so it is not one link"),
+            hypothesis(
+                FindingCode::SiteSilent,
+                true,
+                "neither dc2 nor dc3 has sighted it for 13.2 s",
+            ),
+            hypothesis(
+                FindingCode::LinkLost,
+                false,
+                "no observer sights the site, so it is not one link",
+            ),
         ],
     };
-    golden("explain", &screen::explain::render(&ExplainReply { from: answerer(), explain }));
+    golden(
+        "explain",
+        &screen::explain::render(&ExplainReply {
+            from: answerer(),
+            explain,
+        }),
+    );
 }
 
 #[test]
 fn history() {
-    let event = |kind: &str, severity, actor: &str, summary: &str, reason: Option<&str>| AuditEvent {
-        schema: EVENT_SCHEMA,
-        kind: kind.to_owned(),
-        summary: summary.to_owned(),
-        severity,
-        stack: StackName::new("ess").unwrap(),
-        at: NOON,
-        time: NOON.rfc3339(),
-        actor: Actor::new(actor),
-        recorded_by: site("dc2"),
-        term: Term(4),
-        epoch: Epoch(7),
-        row: (kind == "phase").then_some(16),
-        proposal: None,
-        run: None,
-        step: None,
-        reason: reason.map(ToOwned::to_owned),
-        evidence: std::collections::BTreeMap::new(),
-    };
+    let event =
+        |kind: &str, severity, actor: &str, summary: &str, reason: Option<&str>| AuditEvent {
+            schema: EVENT_SCHEMA,
+            kind: kind.to_owned(),
+            summary: summary.to_owned(),
+            severity,
+            stack: StackName::new("ess").unwrap(),
+            at: NOON,
+            time: NOON.rfc3339(),
+            actor: Actor::new(actor),
+            recorded_by: site("dc2"),
+            term: Term(4),
+            epoch: Epoch(7),
+            row: (kind == "phase").then_some(16),
+            proposal: None,
+            run: None,
+            step: None,
+            reason: reason.map(ToOwned::to_owned),
+            evidence: std::collections::BTreeMap::new(),
+        };
     let events = [
-        event("phase", Severity::Info, "coordinator@dc2", "confirming -> proposed: the silence was confirmed", None),
+        event(
+            "phase",
+            Severity::Info,
+            "coordinator@dc2",
+            "confirming -> proposed: the silence was confirmed",
+            None,
+        ),
         event(
             "proposal-approved",
             Severity::Warning,
             "alice",
             "alice approved proposal 0000002a: move from dc1 to dc2",
-            Some("power cut at dc1, confirmed by its staff on the phone; \u{1b}[31m the generator did not start either"),
+            Some(
+                "power cut at dc1, confirmed by its staff on the phone; \u{1b}[31m the generator did not start either",
+            ),
         ),
-        event("step-failed", Severity::Critical, "coordinator@dc2", "step 6 failed: recovery did not end in 120 s", None),
+        event(
+            "step-failed",
+            Severity::Critical,
+            "coordinator@dc2",
+            "step 6 failed: recovery did not end in 120 s",
+            None,
+        ),
     ];
-    let entries = events.into_iter().zip(41..).map(|(event, sequence)| HistoryEntry { sequence, event }).collect();
-    golden("history", &screen::history::render(&HistoryReply { from: answerer(), events: entries, unreadable: 1 }));
+    let entries = events
+        .into_iter()
+        .zip(41..)
+        .map(|(event, sequence)| HistoryEntry { sequence, event })
+        .collect();
+    golden(
+        "history",
+        &screen::history::render(&HistoryReply {
+            from: answerer(),
+            events: entries,
+            unreadable: 1,
+        }),
+    );
 }

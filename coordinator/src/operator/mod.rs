@@ -4,21 +4,21 @@
 //! little later, so that a dead leader leaves nobody without an answer; what changes is answered by the leader
 //! alone, and refused by another one only when that one was asked by its site's name.
 
+mod delivery;
+
 use std::collections::BTreeMap;
 
-use bus::{Connection, Endpoint, Headers, Journal, Service, ServiceRequest, ServiceSpec, SubscribeError};
+use bus::{Connection, Endpoint, Service, ServiceRequest, ServiceSpec, SubscribeError};
 use decision::{Answer, Ask, Core, Now, RequestId};
 use shared::clock::{Millis, Mono};
 use shared::id::{Actor, ProposalId, RunId, SiteName, StackName};
 use shared::subject::{self, Subject, Verb};
-use shared::telemetry::Chain;
-use shared::wire::AuditEvent;
 use tokio::task::JoinSet;
 
-use crate::reply::{Answerer, DoneReply, HistoryEntry, HistoryReply, REPLY_SCHEMA, Refused, Reply};
-use crate::request::{self, FOLLOWER_DELAY, Request, Wrong};
-use crate::screen::{self, json};
+use self::delivery::{Format, Written, history};
 use crate::answer;
+use crate::reply::{Answerer, DoneReply, REPLY_SCHEMA, Refused, Reply};
+use crate::request::{self, FOLLOWER_DELAY, Request, Wrong};
 
 /// Requests that may wait for the core at once.
 const PENDING_MAX: usize = 256;
@@ -59,13 +59,6 @@ pub struct Desk {
     answering: JoinSet<()>,
 }
 
-/// How a reply is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Text,
-    Json,
-}
-
 #[derive(Debug)]
 struct Pending {
     asked: ServiceRequest,
@@ -89,25 +82,50 @@ impl Desk {
     ///
     /// # Errors
     /// [`SubscribeError`] for a subject that cannot be subscribed to: a bug.
-    pub async fn open(connection: Connection, stack: StackName, site: SiteName) -> Result<Self, SubscribeError> {
+    pub async fn open(
+        connection: Connection,
+        stack: StackName,
+        site: SiteName,
+    ) -> Result<Self, SubscribeError> {
         let metadata = [("stack", stack.to_string()), ("site", site.to_string())];
         let spec = ServiceSpec {
             name: "pointsman".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             description: format!("moves stack {stack} between sites; asked in {site}"),
-            metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            metadata: metadata
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
         };
-        let endpoint = |name: String, subject: Subject| Endpoint { name, subject, queue_group: None };
+        let endpoint = |name: String, subject: Subject| Endpoint {
+            name,
+            subject,
+            queue_group: None,
+        };
         let endpoints = Verb::ALL.into_iter().flat_map(|verb| {
             let token = verb.token();
             [
                 endpoint(token.to_owned(), Subject::operator(&stack, verb)),
-                endpoint(format!("{token}-json"), Subject::operator_json(&stack, verb)),
-                endpoint(format!("{token}-at"), Subject::operator_at(&stack, &site, verb)),
+                endpoint(
+                    format!("{token}-json"),
+                    Subject::operator_json(&stack, verb),
+                ),
+                endpoint(
+                    format!("{token}-at"),
+                    Subject::operator_at(&stack, &site, verb),
+                ),
             ]
         });
         let service = Service::start(&connection, spec, endpoints.collect()).await?;
-        Ok(Self { connection, stack, site, service, pending: BTreeMap::new(), next: 0, answering: JoinSet::new() })
+        Ok(Self {
+            connection,
+            stack,
+            site,
+            service,
+            pending: BTreeMap::new(),
+            next: 0,
+            answering: JoinSet::new(),
+        })
     }
 
     /// The next request; nothing when the connection was closed for good. Safe to cancel.
@@ -116,7 +134,13 @@ impl Desk {
     }
 
     /// Serves a request: answers it, or gives what the core has to decide.
-    pub fn serve(&mut self, asked: ServiceRequest, core: &Core, now: Now, situation: &Situation) -> Option<Change> {
+    pub fn serve(
+        &mut self,
+        asked: ServiceRequest,
+        core: &Core,
+        now: Now,
+        situation: &Situation,
+    ) -> Option<Change> {
         while self.answering.try_join_next().is_some() {}
         let incoming = incoming(&asked)?;
         let from = self.answerer(now, situation);
@@ -130,10 +154,24 @@ impl Desk {
         // A follower that has looked at nothing yet knows of no leader either: it waits all the same.
         let at_once = situation.leads || incoming.by_name;
         let delay = if at_once { Millis(0) } else { FOLLOWER_DELAY };
-        match request::read(incoming.verb, &asked.message.payload, &self.stack, core.durable()) {
-            Err(wrong) => self.send(asked, &answer::refused(from, refused(wrong)), incoming.format, delay),
-            Ok(Request::Change(ask)) => return self.hand_over(asked, ask, from, incoming.format, now),
-            Ok(Request::History { limit }) => self.send_history(asked, from, limit, incoming.format, delay),
+        match request::read(
+            incoming.verb,
+            &asked.message.payload,
+            &self.stack,
+            core.durable(),
+        ) {
+            Err(wrong) => self.send(
+                asked,
+                &answer::refused(from, refused(wrong)),
+                incoming.format,
+                delay,
+            ),
+            Ok(Request::Change(ask)) => {
+                return self.hand_over(asked, ask, from, incoming.format, now);
+            }
+            Ok(Request::History { limit }) => {
+                self.send_history(asked, from, limit, incoming.format, delay);
+            }
             Ok(question) => {
                 let reply = answer::reply(&question, core, now, from);
                 self.send(asked, &reply, incoming.format, delay);
@@ -143,23 +181,48 @@ impl Desk {
     }
 
     /// Sends the core's answer to whom it belongs.
-    pub fn answer(&mut self, request: RequestId, answer: Answer, core: &Core, now: Now, situation: &Situation) {
+    pub fn answer(
+        &mut self,
+        request: RequestId,
+        answer: Answer,
+        core: &Core,
+        now: Now,
+        situation: &Situation,
+    ) {
         let Some(pending) = self.pending.remove(&request) else {
             tracing::debug!(request = request.0, "nobody waits for this answer any more");
             return;
         };
         let from = self.answerer(now, situation);
         let reply = match answer {
-            Answer::Accepted { summary, differences } => Reply::Done(DoneReply {
+            Answer::Accepted {
+                summary,
+                differences,
+            } => Reply::Done(DoneReply {
                 from,
                 summary,
                 differences: differences.into_iter().map(Into::into).collect(),
                 proposal: pending.proposal,
-                run: pending.run.or_else(|| pending.proposal.and_then(|id| answer::run_of(core.durable()?, id)).map(|run| run.id)),
+                run: pending.run.or_else(|| {
+                    pending
+                        .proposal
+                        .and_then(|id| answer::run_of(core.durable()?, id))
+                        .map(|run| run.id)
+                }),
             }),
-            Answer::Refused { rule, reason, safety } => {
-                answer::refused(from, Refused { rule, reason, safety, problems: Vec::new() })
-            }
+            Answer::Refused {
+                rule,
+                reason,
+                safety,
+            } => answer::refused(
+                from,
+                Refused {
+                    rule,
+                    reason,
+                    safety,
+                    problems: Vec::new(),
+                },
+            ),
         };
         self.send(pending.asked, &reply, pending.format, Millis(0));
     }
@@ -169,14 +232,18 @@ impl Desk {
         for (_, pending) in std::mem::take(&mut self.pending) {
             let reason = "this coordinator lost the lead before the request was finished: whether it took effect is \
                           not known here; look with `pointsman status` before asking again";
-            let reply = answer::refused(self.answerer(now, situation), Refused::new("lead-lost", reason));
+            let reply = answer::refused(
+                self.answerer(now, situation),
+                Refused::new("lead-lost", reason),
+            );
             self.send(pending.asked, &reply, pending.format, Millis(0));
         }
     }
 
     /// Forgets those who cannot be waiting any more.
     pub fn forget_old(&mut self, now: Mono) {
-        self.pending.retain(|_, pending| now.since(pending.since) < PATIENCE);
+        self.pending
+            .retain(|_, pending| now.since(pending.since) < PATIENCE);
     }
 
     /// Waits until every answer is on its way.
@@ -193,18 +260,44 @@ impl Desk {
         now: Now,
     ) -> Option<Change> {
         if self.pending.len() >= PENDING_MAX {
-            let refused = Refused::new("busy", format!("{PENDING_MAX} requests wait already; ask again shortly"));
+            let refused = Refused::new(
+                "busy",
+                format!("{PENDING_MAX} requests wait already; ask again shortly"),
+            );
             self.send(asked, &answer::refused(from, refused), format, Millis(0));
             return None;
         }
-        let named = asked.message.headers.get(OPERATOR_HEADER).map(ToOwned::to_owned);
+        let named = asked
+            .message
+            .headers
+            .get(OPERATOR_HEADER)
+            .map(ToOwned::to_owned);
         let named = named.or_else(|| request::operator(&asked.message.payload));
-        let actor = Actor::new(named.as_deref().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("unnamed"));
+        let actor = Actor::new(
+            named
+                .as_deref()
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .unwrap_or("unnamed"),
+        );
         self.next += 1;
         let request = RequestId(self.next);
         let (proposal, run) = about(&ask);
-        self.pending.insert(request, Pending { asked, format, since: now.mono, proposal, run });
-        Some(Change { request, actor, ask })
+        self.pending.insert(
+            request,
+            Pending {
+                asked,
+                format,
+                since: now.mono,
+                proposal,
+                run,
+            },
+        );
+        Some(Change {
+            request,
+            actor,
+            ask,
+        })
     }
 
     fn send(&mut self, asked: ServiceRequest, reply: &Reply, format: Format, delay: Millis) {
@@ -215,7 +308,14 @@ impl Desk {
         });
     }
 
-    fn send_history(&mut self, asked: ServiceRequest, from: Answerer, limit: u64, format: Format, delay: Millis) {
+    fn send_history(
+        &mut self,
+        asked: ServiceRequest,
+        from: Answerer,
+        limit: u64,
+        format: Format,
+        delay: Millis,
+    ) {
         let (connection, stream) = (self.connection.clone(), subject::audit_stream(&self.stack));
         self.answering.spawn(async move {
             tokio::time::sleep(delay.duration()).await;
@@ -235,71 +335,6 @@ impl Desk {
     }
 }
 
-/// A reply, ready to be sent.
-struct Written {
-    payload: String,
-    error: Option<(u16, String)>,
-    format: Format,
-}
-
-impl Written {
-    fn new(reply: &Reply, format: Format) -> Self {
-        let payload = match format {
-            Format::Text => screen::render(reply),
-            Format::Json => json::line(reply),
-        };
-        let error = if let Reply::Refused(reply) = reply {
-            let refused = &reply.refused;
-            let code = if refused.problems.is_empty() { 409 } else { 400 };
-            Some((code, screen::text::clean(&format!("{}: {}", refused.rule, refused.reason))))
-        } else {
-            None
-        };
-        Self { payload, error, format }
-    }
-
-    async fn send(self, asked: ServiceRequest) {
-        let endpoint = asked.endpoint.clone();
-        let sent = if let Some((code, text)) = self.error {
-            asked.respond_error(code, &text, self.payload).await
-        } else {
-            let kind = match self.format {
-                Format::Text => "text/plain; charset=utf-8",
-                Format::Json => "application/json",
-            };
-            asked.respond(self.payload, &Headers::new().with("Content-Type", kind)).await
-        };
-        match sent {
-            Ok(bus::Publication::Published) => {}
-            Ok(bus::Publication::Dropped(why)) => tracing::debug!(endpoint, ?why, "an answer was dropped"),
-            Err(error) => tracing::warn!(endpoint, error = %Chain(&error), "an answer cannot be sent"),
-        }
-    }
-}
-
-async fn history(connection: &Connection, stream: &str, limit: u64, from: Answerer) -> Reply {
-    let records = async { Journal::open(connection, stream).await?.read_last(limit).await }.await;
-    match records {
-        Err(error) => answer::refused(from, Refused::new("no-history", Chain(&error).to_string())),
-        Ok(records) => {
-            let mut events: Vec<HistoryEntry> = Vec::new();
-            let mut unreadable = 0;
-            let mut seen = std::collections::BTreeSet::new();
-            for record in records {
-                // The same event twice: appended again after the stream's own window.
-                if record.id.is_some_and(|id| !seen.insert(id)) {
-                    continue;
-                }
-                match serde_json::from_slice::<AuditEvent>(&record.payload) {
-                    Ok(event) => events.push(HistoryEntry { sequence: record.sequence, event }),
-                    Err(_) => unreadable += 1,
-                }
-            }
-            Reply::History(HistoryReply { from, events, unreadable })
-        }
-    }
-}
-
 /// The verb and the form of the reply: by the subject, or on the plain one by the header `Accept`.
 fn incoming(asked: &ServiceRequest) -> Option<Incoming> {
     let (token, format, by_name) = if let Some(token) = asked.endpoint.strip_suffix("-json") {
@@ -307,13 +342,24 @@ fn incoming(asked: &ServiceRequest) -> Option<Incoming> {
     } else if let Some(token) = asked.endpoint.strip_suffix("-at") {
         (token, accepted(asked).unwrap_or(Format::Json), true)
     } else {
-        (asked.endpoint.as_str(), accepted(asked).unwrap_or(Format::Text), false)
+        (
+            asked.endpoint.as_str(),
+            accepted(asked).unwrap_or(Format::Text),
+            false,
+        )
     };
     let verb = Verb::ALL.into_iter().find(|verb| verb.token() == token);
     if verb.is_none() {
-        tracing::error!(endpoint = asked.endpoint, "a request came to an endpoint without a verb");
+        tracing::error!(
+            endpoint = asked.endpoint,
+            "a request came to an endpoint without a verb"
+        );
     }
-    verb.map(|verb| Incoming { verb, format, by_name })
+    verb.map(|verb| Incoming {
+        verb,
+        format,
+        by_name,
+    })
 }
 
 fn accepted(asked: &ServiceRequest) -> Option<Format> {
@@ -329,18 +375,30 @@ fn accepted(asked: &ServiceRequest) -> Option<Format> {
 
 fn not_leader(site: &SiteName, situation: &Situation) -> Refused {
     let who = match &situation.live_leader {
-        Some(leader) => format!("the coordinator of {leader} leads; ask without a site, or ask at {leader}"),
+        Some(leader) => {
+            format!("the coordinator of {leader} leads; ask without a site, or ask at {leader}")
+        }
         None => "it knows of no leader now; look with `pointsman status`".to_owned(),
     };
-    Refused::new("not-leader", format!("the coordinator of {site} does not lead and changes nothing; {who}"))
+    Refused::new(
+        "not-leader",
+        format!("the coordinator of {site} does not lead and changes nothing; {who}"),
+    )
 }
 
 fn refused(wrong: Wrong) -> Refused {
     match wrong {
         Wrong::Unknown { rule, reason } => Refused::new(rule, reason),
         Wrong::Problems(problems) => {
-            let plural = if problems.len() == 1 { "problem" } else { "problems" };
-            let mut refused = Refused::new("bad-request", format!("{} {plural} in the request", problems.len()));
+            let plural = if problems.len() == 1 {
+                "problem"
+            } else {
+                "problems"
+            };
+            let mut refused = Refused::new(
+                "bad-request",
+                format!("{} {plural} in the request", problems.len()),
+            );
             refused.problems = problems.into_iter().map(Into::into).collect();
             refused
         }
@@ -355,4 +413,3 @@ fn about(ask: &Ask) -> (Option<ProposalId>, Option<RunId>) {
         Ask::Hold { .. } | Ask::Release { .. } | Ask::ApplyStack { .. } => (None, None),
     }
 }
-
