@@ -109,12 +109,13 @@ impl Session {
         Self::open_with(config, patience, "").await
     }
 
-    /// Opens a session that cannot write.
-    pub(crate) async fn open_read_only(
+    /// Opens a session that can only look: read-only, and with none of the role's rights to promote or re-point.
+    pub(crate) async fn open_to_look(
         config: &PostgresConfig,
         patience: Duration,
     ) -> Result<Self, DatabaseError> {
-        Self::open_with(config, patience, " -c default_transaction_read_only=on").await
+        let more = " -c default_transaction_read_only=on -c role=pg_monitor";
+        Self::open_with(config, patience, more).await
     }
 
     async fn open_with(

@@ -128,16 +128,16 @@ fn judge(
     }
 }
 
-/// In a session that cannot write: a check needs no approval, so it must not be able to change anything.
+/// In a session that can only look: a check needs no approval, so it must not be able to change anything.
 async fn sql(
     config: &PostgresConfig,
     statement: &str,
     equals: &str,
 ) -> std::result::Result<String, String> {
-    let session = Session::open_read_only(config, SQL)
+    let session = Session::open_to_look(config, SQL)
         .await
         .map_err(|error| error.to_string())?;
-    // One statement only: a second one could leave the read-only mode.
+    // One statement only: a second one could take the rights back.
     session
         .prepare(statement)
         .await

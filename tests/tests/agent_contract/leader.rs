@@ -140,7 +140,10 @@ impl Leader {
     pub(crate) async fn refused(&self, command: &Command) -> Result<Refusal> {
         match self.send(command).await? {
             ReportState::Refused(refusal) => Ok(refusal),
-            other => bail!("not refused: {other:?}"),
+            other @ (ReportState::Running { .. }
+            | ReportState::Done { .. }
+            | ReportState::Failed { .. }
+            | ReportState::Interrupted { .. }) => bail!("not refused: {other:?}"),
         }
     }
 
@@ -162,7 +165,10 @@ impl Leader {
     pub(crate) async fn carry_out(&mut self, command: &Command) -> Result<ReportState> {
         match self.send(command).await? {
             ReportState::Running { .. } => self.ended(command).await,
-            other => bail!("not begun: {other:?}"),
+            other @ (ReportState::Refused(_)
+            | ReportState::Done { .. }
+            | ReportState::Failed { .. }
+            | ReportState::Interrupted { .. }) => bail!("not begun: {other:?}"),
         }
     }
 }
@@ -177,7 +183,10 @@ pub(crate) fn proof(state: &ReportState) -> Result<String> {
                 .collect();
             Ok(lines.join("\n"))
         }
-        other => bail!("not done: {other:?}"),
+        other @ (ReportState::Running { .. }
+        | ReportState::Failed { .. }
+        | ReportState::Refused(_)
+        | ReportState::Interrupted { .. }) => bail!("not done: {other:?}"),
     }
 }
 
@@ -185,6 +194,9 @@ pub(crate) fn proof(state: &ReportState) -> Result<String> {
 pub(crate) fn failure(state: &ReportState) -> Result<&str> {
     match state {
         ReportState::Failed { reason, .. } => Ok(reason),
-        other => bail!("not failed: {other:?}"),
+        other @ (ReportState::Running { .. }
+        | ReportState::Done { .. }
+        | ReportState::Refused(_)
+        | ReportState::Interrupted { .. }) => bail!("not failed: {other:?}"),
     }
 }

@@ -123,9 +123,14 @@ async fn a_promotion_is_proved_and_takes_effect_once() -> Result<()> {
     let confirmations = scene.stage.ticket().await?.confirmations;
     ensure!(confirmations == 1, "{confirmations} confirmations");
 
+    assert_taken_once(&mut scene, &right, &ended).await
+}
+
+/// Whatever is sent after a promotion, it has been done once.
+async fn assert_taken_once(scene: &mut Scene, right: &Command, ended: &ReportState) -> Result<()> {
     // The same command again, as often as you like.
     for _ in 0..3 {
-        ensure!(scene.leader.send(&right).await? == ended, "another answer");
+        ensure!(scene.leader.send(right).await? == *ended, "another answer");
     }
     ensure!(scene.timeline().await? == 2, "promoted again");
     ensure!(

@@ -42,8 +42,9 @@ impl Scene {
         let kubeconfig = stage.scratch.path().join("kubeconfig");
         std::fs::write(&kubeconfig, standin.kubeconfig(NAMESPACE))?;
         let more = format!(
-            "[kubernetes]\nkubeconfig = {kubeconfig:?}\n[[kubernetes.watch]]\nkind = \"Deployment\"\n\
-             namespace = \"ess\"\nobject = \"web\"\n"
+            "[kubernetes]\nkubeconfig = \"{}\"\n[[kubernetes.watch]]\nkind = \"Deployment\"\n\
+             namespace = \"ess\"\nobject = \"web\"\n",
+            kubeconfig.display()
         );
         let mut agent = stage.agent("dc2", &more)?;
         agent.start()?;

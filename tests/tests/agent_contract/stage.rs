@@ -136,8 +136,9 @@ impl Stage {
         let own = self.nats.client_url(site)?;
         let state = directory.join("state");
         let text = format!(
-            "stack = \"ess\"\nsite = \"{site}\"\nnode = \"{node}\"\nstate_dir = {state:?}\nlog = \"debug\"\n\
-             {more}\n[nats]\nservers = [\"{own}\"]\nown_server_name = \"nats-{site}\"\n"
+            "stack = \"ess\"\nsite = \"{site}\"\nnode = \"{node}\"\nstate_dir = \"{}\"\nlog = \"debug\"\n\
+             {more}\n[nats]\nservers = [\"{own}\"]\nown_server_name = \"nats-{site}\"\n",
+            state.display()
         );
         let config = directory.join("agent.toml");
         std::fs::write(&config, text)?;
@@ -176,9 +177,10 @@ pub(crate) fn database(postgres: &Postgres) -> String {
         postgres.data(),
         postgres.installation().binaries().to_owned(),
     );
+    let (data, binaries) = (data.display(), binaries.display());
     format!(
         "[postgres]\ndatabase = \"main\"\nhost = \"127.0.0.1\"\nport = {port}\nuser = \"{AGENT}\"\n\
-         pgdata = {data:?}\nbin_dir = {binaries:?}\n\
+         pgdata = \"{data}\"\nbin_dir = \"{binaries}\"\n\
          follow_conninfo = \"user={AGENT} application_name={site} sslmode=disable\"\n"
     )
 }
