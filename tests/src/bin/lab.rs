@@ -9,6 +9,7 @@ use tests::lab::answers::{Answers, Lines};
 use tests::lab::kept::{Post, keep_logs};
 use tests::lab::loss::Loss;
 use tests::lab::narrative::Narrative;
+use tests::lab::scenario::{self, Scenario};
 use tests::lab::shown_run;
 use tests::lab::traffic::Traffic;
 use tests::lab::wiring::Door;
@@ -31,6 +32,13 @@ enum Command {
     Down,
     /// Whether a kept lab is up.
     Status,
+    /// Run one scenario.
+    Scenario {
+        /// Its name, as `lab scenarios` lists it.
+        name: String,
+    },
+    /// List the scenarios.
+    Scenarios,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -64,6 +72,8 @@ async fn main() -> ExitCode {
         Command::Up(up) => Box::pin(run(up, &narrative)).await,
         Command::Down => down(&narrative).await,
         Command::Status => status(&narrative),
+        Command::Scenario { name } => Box::pin(play(&name, &narrative)).await,
+        Command::Scenarios => list(&narrative),
     };
     match ended {
         Ok(code) => ExitCode::from(code),
@@ -78,11 +88,19 @@ async fn run(up: Up, narrative: &Narrative) -> Result<u8> {
     if up.keep && up.behind.is_none() {
         return Post::of_user()?.start_behind(&again(&up), up.yes).await;
     }
+    until_interrupted(whole(up, narrative), narrative).await
+}
+
+/// Runs it to its end, or until somebody wants it to end.
+async fn until_interrupted(
+    work: impl Future<Output = Result<u8>>,
+    narrative: &Narrative,
+) -> Result<u8> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let ended = tokio::select! {
-        ended = Box::pin(whole(up, narrative)) => ended,
+        ended = Box::pin(work) => ended,
         _ = terminate.recv() => Ok(INTERRUPTED),
         _ = interrupt.recv() => Ok(INTERRUPTED),
         _ = hangup.recv() => Ok(INTERRUPTED),
@@ -107,7 +125,11 @@ fn again(up: &Up) -> Vec<String> {
 }
 
 async fn whole(up: Up, narrative: &Narrative) -> Result<u8> {
-    let claim = up.behind.clone().map(|directory| Post::at(directory).claim()).transpose()?;
+    let claim = up
+        .behind
+        .clone()
+        .map(|directory| Post::at(directory).claim())
+        .transpose()?;
     let lines = (claim.is_some() || !up.yes).then(Lines::of_standard_input);
     let mut left_alone = lines.as_ref().map(Lines::ended);
     let mut answers = match lines {
@@ -133,23 +155,31 @@ async fn whole(up: Up, narrative: &Narrative) -> Result<u8> {
     Ok(code)
 }
 
-async fn show(
-    up: &Up,
-    answers: &mut Answers,
-    narrative: &Narrative,
-) -> Result<(Lab, Traffic, u8)> {
+async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(Lab, Traffic, u8)> {
     narrative.head("three sites on this machine");
     let mut lab = Box::pin(Lab::start(&Setup::default(), narrative)).await?;
     narrative.keep_in(&lab.directory().join("narrative.txt"))?;
-    let started = Traffic::start(lab.database("dc1")?, &lab.wiring, &lab.route, lab.directory());
+    let started = Traffic::start(
+        lab.database("dc1")?,
+        &lab.wiring,
+        &lab.route,
+        lab.directory(),
+    );
     let traffic = started.await?;
-    let shown = Box::pin(shown_run::show(&mut lab, &traffic, up.loss, answers, narrative)).await;
+    let shown = Box::pin(shown_run::show(
+        &mut lab, &traffic, up.loss, answers, narrative,
+    ))
+    .await;
     let code = match shown {
         Ok(report) => {
             if let Some(path) = &up.report {
                 report.write(path)?;
             }
-            narrative.say(if report.whole { "the failover was whole" } else { "the failover was NOT whole" });
+            narrative.say(if report.whole {
+                "the failover was whole"
+            } else {
+                "the failover was NOT whole"
+            });
             u8::from(!report.whole)
         }
         Err(error) => {
@@ -173,22 +203,37 @@ fn tell_where(lab: &Lab, narrative: &Narrative) -> Result<()> {
     ));
     narrative.show(&format!("  {} status", lab.operator.binary().display()));
     narrative.show(&format!("  {} history", lab.operator.binary().display()));
-    narrative.show(&format!("  nats -s nats://{nats} req pointsman.lab.status ''"));
-    narrative.show(&format!("  nats -s nats://{nats} sub 'pointsman.lab.event.>'"));
+    narrative.show(&format!(
+        "  nats -s nats://{nats} req pointsman.lab.status ''"
+    ));
+    narrative.show(&format!(
+        "  nats -s nats://{nats} sub 'pointsman.lab.event.>'"
+    ));
     for site in ["dc2", "dc3"] {
         let port = lab.database(site)?.address().port();
-        narrative.show(&format!("  psql -h 127.0.0.1 -p {port} -U client service    # {site}"));
+        narrative.show(&format!(
+            "  psql -h 127.0.0.1 -p {port} -U client service    # {site}"
+        ));
     }
     let kubeconfig = lab.cluster("dc2")?.kubeconfig().display().to_string();
-    narrative.show(&format!("  KUBECONFIG={kubeconfig} kubectl get deployments,statefulsets"));
-    narrative.show(&format!("  ls {}    # every program's files and logs", lab.directory().display()));
+    narrative.show(&format!(
+        "  KUBECONFIG={kubeconfig} kubectl get deployments,statefulsets"
+    ));
+    narrative.show(&format!(
+        "  ls {}    # every program's files and logs",
+        lab.directory().display()
+    ));
     narrative.show("take it down with\n  deploy/lab/run.sh down");
     Ok(())
 }
 
 async fn down(narrative: &Narrative) -> Result<u8> {
     let was_up = Post::of_user()?.take_down().await?;
-    narrative.show(if was_up { "the lab is down" } else { "no kept lab is up" });
+    narrative.show(if was_up {
+        "the lab is down"
+    } else {
+        "no kept lab is up"
+    });
     Ok(0)
 }
 
@@ -196,7 +241,10 @@ fn status(narrative: &Narrative) -> Result<u8> {
     let post = Post::of_user()?;
     match post.holder()? {
         Some(holder) => {
-            narrative.show(&format!("a kept lab is up: process {holder}, log {}", post.log().display()));
+            narrative.show(&format!(
+                "a kept lab is up: process {holder}, log {}",
+                post.log().display()
+            ));
             Ok(0)
         }
         None => {
@@ -204,4 +252,22 @@ fn status(narrative: &Narrative) -> Result<u8> {
             Ok(1)
         }
     }
+}
+
+async fn play(name: &str, narrative: &Narrative) -> Result<u8> {
+    let scenario = Scenario::load(name)?;
+    let played = async {
+        Box::pin(scenario::run(&scenario, narrative)).await?;
+        narrative.say("the scenario holds");
+        Ok(0)
+    };
+    until_interrupted(played, narrative).await
+}
+
+fn list(narrative: &Narrative) -> Result<u8> {
+    for name in scenario::names()? {
+        let scenario = Scenario::load(&name)?;
+        narrative.show(&format!("{name:<28} {}", scenario.title));
+    }
+    Ok(0)
 }

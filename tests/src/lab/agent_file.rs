@@ -47,14 +47,22 @@ pub fn beside_database(
         side.user
     )?;
     writeln!(out, "slot = \"{}\"", slot(site))?;
-    writeln!(out, "\n[responder]\nlisten = \"{}\"", wiring.own(site, Door::Agent)?)?;
+    writeln!(
+        out,
+        "\n[responder]\nlisten = \"{}\"",
+        wiring.own(site, Door::Agent)?
+    )?;
     if CLUSTERED.contains(&site) {
         let argv: Vec<String> = side
             .switch_route
             .iter()
             .map(|word| format!("\"{}\"", word.display()))
             .collect();
-        writeln!(out, "\n[[hook]]\nname = \"{ROUTE_HOOK}\"\nargv = [{}]", argv.join(", "))?;
+        writeln!(
+            out,
+            "\n[[hook]]\nname = \"{ROUTE_HOOK}\"\nargv = [{}]",
+            argv.join(", ")
+        )?;
     }
     peers(&mut out, wiring, site, &[Door::Postgres, Door::Agent])?;
     Ok(out)
@@ -71,10 +79,18 @@ pub fn beside_cluster(
     kubeconfig: &Path,
 ) -> Result<String> {
     let mut out = head(wiring, site, &cluster_node(site), state_dir)?;
-    writeln!(out, "\n[kubernetes]\nkubeconfig = \"{}\"", kubeconfig.display())?;
+    writeln!(
+        out,
+        "\n[kubernetes]\nkubeconfig = \"{}\"",
+        kubeconfig.display()
+    )?;
     for workload in WORKLOADS {
         writeln!(out, "\n[[kubernetes.watch]]\nkind = \"{}\"", workload.kind)?;
-        writeln!(out, "namespace = \"{NAMESPACE}\"\nobject = \"{}\"", workload.object)?;
+        writeln!(
+            out,
+            "namespace = \"{NAMESPACE}\"\nobject = \"{}\"",
+            workload.object
+        )?;
     }
     peers(&mut out, wiring, site, &[Door::Kubernetes, Door::Agent])?;
     Ok(out)

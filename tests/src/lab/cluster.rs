@@ -41,7 +41,11 @@ impl Cluster {
         for workload in WORKLOADS {
             let replicas = if live { workload.replicas } else { 0 };
             writeln!(state, "[[object]]\nkind = \"{}\"", workload.kind)?;
-            writeln!(state, "namespace = \"{NAMESPACE}\"\nname = \"{}\"", workload.object)?;
+            writeln!(
+                state,
+                "namespace = \"{NAMESPACE}\"\nname = \"{}\"",
+                workload.object
+            )?;
             writeln!(state, "replicas = {replicas}\n")?;
         }
         let file = directory.join("state.toml");

@@ -37,7 +37,15 @@ pub fn text(wiring: &Wiring, site: &str, state_dir: &Path, lead: &Lead) -> Resul
     let mut out = format!("stack = \"{STACK}\"\nsite = \"{site}\"\n");
     writeln!(out, "state_dir = \"{}\"", state_dir.display())?;
     writeln!(out, "\n[nats]\nservers = [{}]", wiring.nats_servers(site)?)?;
-    writeln!(out, "\n[lead]\ncandidate_delay = \"{}ms\"", rank.unwrap_or(0) * 700)?;
-    writeln!(out, "lease = \"{}\"\nrenew = \"{}\"", lead.lease, lead.renew)?;
+    writeln!(
+        out,
+        "\n[lead]\ncandidate_delay = \"{}ms\"",
+        rank.unwrap_or(0) * 700
+    )?;
+    writeln!(
+        out,
+        "lease = \"{}\"\nrenew = \"{}\"",
+        lead.lease, lead.renew
+    )?;
     Ok(out)
 }

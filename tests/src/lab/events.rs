@@ -40,7 +40,8 @@ impl Events {
     /// When the server does not answer.
     pub async fn follow(address: SocketAddr, narrative: Narrative) -> Result<Self> {
         let mut wire = Wire::connect(address, CONNECT).await?;
-        wire.subscribe(&format!("pointsman.{STACK}.event.>")).await?;
+        wire.subscribe(&format!("pointsman.{STACK}.event.>"))
+            .await?;
         let list = Arc::new(Mutex::new(Vec::new()));
         let (sender, count) = watch::channel(0);
         let kept = Arc::clone(&list);

@@ -10,7 +10,7 @@ use shared::wire::Action;
 use super::cluster::Cluster;
 use super::status;
 use super::traffic::Traffic;
-use super::workload::{WORKLOADS, LabWorkload};
+use super::workload::{LabWorkload, WORKLOADS};
 use super::world::Lab;
 use crate::kubernetes::LoggedRequest;
 use crate::postgres::{MAINTENANCE, OWNER, Postgres};
@@ -36,16 +36,30 @@ pub struct Check {
 /// Judges a run that has ended.
 pub async fn judge(lab: &Lab, traffic: &Traffic, run: &Run) -> Vec<Check> {
     let (from, to) = (run.plan.from.as_str(), run.plan.to.as_str());
-    let third = super::SITES.into_iter().find(|site| *site != from && *site != to);
+    let third = super::SITES
+        .into_iter()
+        .find(|site| *site != from && *site != to);
     vec![
         check("every step is done", steps(run)),
-        check("the client goes on in the new site", client(lab, traffic, to).await),
+        check(
+            "the client goes on in the new site",
+            client(lab, traffic, to).await,
+        ),
         check("no two sites were writable at once", overlap(traffic)),
         check("the new site is writable", writable(lab, traffic, to).await),
-        check("the third site follows the new timeline", follows(lab, traffic, to, third).await),
-        check("the workloads have their declared counts", counts(lab, to).await),
+        check(
+            "the third site follows the new timeline",
+            follows(lab, traffic, to, third).await,
+        ),
+        check(
+            "the workloads have their declared counts",
+            counts(lab, to).await,
+        ),
         check("the waves started in their order", waves(lab, to).await),
-        check("the right to be live is the new site's", right(lab, to).await),
+        check(
+            "the right to be live is the new site's",
+            right(lab, to).await,
+        ),
     ]
 }
 
@@ -83,19 +97,35 @@ fn steps(run: &Run) -> Result<String> {
 }
 
 fn is_fence(step: &Step) -> bool {
-    matches!(&step.work, Work::Agent { action: Action::Fence { .. }, .. })
+    matches!(
+        &step.work,
+        Work::Agent {
+            action: Action::Fence { .. },
+            ..
+        }
+    )
 }
 
 async fn client(lab: &Lab, traffic: &Traffic, to: &str) -> Result<String> {
     let route = lab.route.read()?;
     let wanted = lab.database(to)?.address();
-    anyhow::ensure!(route == wanted, "the route leads to {route}, not to {wanted}");
+    anyhow::ensure!(
+        route == wanted,
+        "the route leads to {route}, not to {wanted}"
+    );
     traffic.wait_written_in(to, SOON).await?;
     traffic.wait_more(MORE_ROWS, SOON).await?;
     let record = traffic.record();
-    let there = record.acknowledged.iter().filter(|row| row.site == to).count();
+    let there = record
+        .acknowledged
+        .iter()
+        .filter(|row| row.site == to)
+        .count();
     let last = record.acknowledged.last().map(|row| row.site.as_str());
-    anyhow::ensure!(last == Some(to), "the last row was acknowledged by {last:?}");
+    anyhow::ensure!(
+        last == Some(to),
+        "the last row was acknowledged by {last:?}"
+    );
     Ok(format!("{there} rows acknowledged in {to}"))
 }
 
@@ -106,7 +136,10 @@ fn overlap(traffic: &Traffic) -> Result<String> {
 }
 
 async fn writable(lab: &Lab, traffic: &Traffic, to: &str) -> Result<String> {
-    anyhow::ensure!(!lab.database(to)?.in_recovery().await?, "{to} is in recovery");
+    anyhow::ensure!(
+        !lab.database(to)?.in_recovery().await?,
+        "{to} is in recovery"
+    );
     let accepted = traffic.accepted(to)?;
     let last = accepted.last().context("no write was accepted")?;
     let age = Instant::now().saturating_duration_since(last.acknowledged);
@@ -121,10 +154,15 @@ async fn follows(lab: &Lab, traffic: &Traffic, to: &str, third: Option<&str>) ->
     let end = primary.current_lsn().await?;
     replica.wait_replayed(end, SOON).await?;
     let found = replica.received_timeline().await?;
-    anyhow::ensure!(found == Some(wanted), "it receives timeline {found:?}, not {wanted}");
+    anyhow::ensure!(
+        found == Some(wanted),
+        "it receives timeline {found:?}, not {wanted}"
+    );
     let written = traffic.accepted(third)?.len();
     anyhow::ensure!(written == 0, "{third} accepted {written} writes");
-    Ok(format!("{third} receives timeline {wanted} and has replayed what {to} wrote"))
+    Ok(format!(
+        "{third} receives timeline {wanted} and has replayed what {to} wrote"
+    ))
 }
 
 async fn timeline(database: &Postgres) -> Result<i32> {
@@ -163,7 +201,8 @@ async fn waves(lab: &Lab, to: &str) -> Result<String> {
     Ok(format!("scaled in the order of waves {}", waves.join(" ")))
 }
 
-fn scalings(requests: &[LoggedRequest], workload: &LabWorkload) -> Vec<u64> {
+/// The places in the log at which a workload was scaled.
+pub fn scalings(requests: &[LoggedRequest], workload: &LabWorkload) -> Vec<u64> {
     let path = format!("{}/scale", workload.path());
     requests
         .iter()
@@ -176,6 +215,13 @@ fn scalings(requests: &[LoggedRequest], workload: &LabWorkload) -> Vec<u64> {
 async fn right(lab: &Lab, to: &str) -> Result<String> {
     let view = status::ask(lab.watcher()?).await?;
     let live = view.live_site.as_ref().map(shared::id::SiteName::as_str);
-    anyhow::ensure!(live == Some(to), "it is {live:?}'s: {}", status::summary(&view));
-    Ok(format!("{to} holds epoch {}", view.epoch.map_or(0, |epoch| epoch.0)))
+    anyhow::ensure!(
+        live == Some(to),
+        "it is {live:?}'s: {}",
+        status::summary(&view)
+    );
+    Ok(format!(
+        "{to} holds epoch {}",
+        view.epoch.map_or(0, |epoch| epoch.0)
+    ))
 }

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use super::answers::Lines;
 
 const LOOK: Duration = Duration::from_millis(100);
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 
 /// The directory that tells of this user's kept lab.
 #[derive(Debug, Clone)]
@@ -78,7 +78,8 @@ impl Post {
         if self.lock()?.is_some() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(self.directory.join("pid")).context("reading the pid file")?;
+        let text =
+            std::fs::read_to_string(self.directory.join("pid")).context("reading the pid file")?;
         Ok(Some(text.trim().parse().context("an odd pid file")?))
     }
 
@@ -87,7 +88,9 @@ impl Post {
     /// # Errors
     /// When one is up already.
     pub fn claim(self) -> Result<Claim> {
-        let lock = self.lock()?.context("a kept lab is up already: take it down first")?;
+        let lock = self
+            .lock()?
+            .context("a kept lab is up already: take it down first")?;
         let pid = std::process::id().to_string();
         std::fs::write(self.directory.join("pid"), pid).context("writing the pid file")?;
         Ok(Claim {
@@ -108,7 +111,10 @@ impl Post {
         kill_process(pid, Signal::TERM).context("asking the lab to end")?;
         let deadline = Instant::now() + END;
         while self.holder()?.is_some() {
-            ensure!(Instant::now() < deadline, "process {holder} has not ended after {END:?}");
+            ensure!(
+                Instant::now() < deadline,
+                "process {holder} has not ended after {END:?}"
+            );
             sleep(LOOK).await;
         }
         Ok(true)
@@ -136,7 +142,11 @@ impl Post {
             .stderr(log)
             .spawn()
             .context("starting the lab in the background")?;
-        let mut typed = if yes { None } else { Some(Lines::of_standard_input()) };
+        let mut typed = if yes {
+            None
+        } else {
+            Some(Lines::of_standard_input())
+        };
         let shown = self.show(&mut child, typed.as_mut());
         tokio::select! {
             shown = shown => return shown,
@@ -156,7 +166,10 @@ impl Post {
             let over = std::fs::read_to_string(self.over()).ok();
             place = copy_from(&mut log, place)?;
             if let Some(status) = ended {
-                return Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+                return Ok(status
+                    .code()
+                    .and_then(|code| u8::try_from(code).ok())
+                    .unwrap_or(1));
             }
             if let Some(code) = over.and_then(|text| text.trim().parse().ok()) {
                 copy_from(&mut log, place)?;
@@ -220,7 +233,8 @@ async fn next_line(typed: &mut Option<&mut Lines>) -> Option<String> {
 
 /// Copies what a file has from `place` on to standard output, and gives the new place.
 fn copy_from(file: &mut File, place: u64) -> Result<u64> {
-    file.seek(SeekFrom::Start(place)).context("reading the log")?;
+    file.seek(SeekFrom::Start(place))
+        .context("reading the log")?;
     let mut text = Vec::new();
     let read = file.read_to_end(&mut text).context("reading the log")?;
     let mut out = std::io::stdout().lock();
@@ -247,11 +261,16 @@ fn copy_logs(from: &Path, to: &Path, depth: u8) -> Result<()> {
     let entries = std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))?;
     for entry in entries.flatten() {
         let (path, target) = (entry.path(), to.join(entry.file_name()));
-        let stores = ["data", "store", "state"].iter().any(|name| entry.file_name() == *name);
+        let stores = ["data", "store", "state"]
+            .iter()
+            .any(|name| entry.file_name() == *name);
         if path.is_dir() && !stores && depth < 2 {
             std::fs::create_dir_all(&target).context("making a directory of logs")?;
             copy_logs(&path, &target, depth + 1)?;
-        } else if path.extension().is_some_and(|ext| KEPT.iter().any(|kept| ext == *kept)) {
+        } else if path
+            .extension()
+            .is_some_and(|ext| KEPT.iter().any(|kept| ext == *kept))
+        {
             std::fs::copy(&path, &target).with_context(|| format!("keeping {}", path.display()))?;
         }
     }

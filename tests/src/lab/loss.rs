@@ -94,8 +94,14 @@ impl Lab {
     /// The agents, coordinator and cluster of a site.
     pub fn services_of(&mut self, site: &str) -> Vec<&mut Service> {
         let prefix = format!("{site}-");
-        let agents = self.agents.iter_mut().filter(|(node, _)| node.starts_with(&prefix));
-        let coordinators = self.coordinators.iter_mut().filter(|(name, _)| *name == site);
+        let agents = self
+            .agents
+            .iter_mut()
+            .filter(|(node, _)| node.starts_with(&prefix));
+        let coordinators = self
+            .coordinators
+            .iter_mut()
+            .filter(|(name, _)| *name == site);
         let clusters = self.clusters.iter_mut().filter(|(name, _)| *name == site);
         agents
             .map(|(_, service)| service)
@@ -114,8 +120,12 @@ impl Lab {
             ..
         } = self;
         let prefix = format!("{site}-");
-        let database = databases.get_mut(site).with_context(|| format!("no database in {site}"))?;
-        let agents = agents.iter_mut().filter(|(node, _)| node.starts_with(&prefix));
+        let database = databases
+            .get_mut(site)
+            .with_context(|| format!("no database in {site}"))?;
+        let agents = agents
+            .iter_mut()
+            .filter(|(node, _)| node.starts_with(&prefix));
         let coordinators = coordinators.iter_mut().filter(|(name, _)| *name == site);
         let clusters = clusters.iter_mut().filter(|(name, _)| *name == site);
         let services = agents
@@ -123,7 +133,8 @@ impl Lab {
             .chain(coordinators.map(|(_, service)| service))
             .chain(clusters.map(|(_, cluster)| &mut cluster.service));
         let services = try_join_all(services.map(Service::kill));
-        tokio::try_join!(database.kill(), nats.kill(site), services).map(drop)
+        // The first signals go out in this order: whoever would complain of the others goes first.
+        tokio::try_join!(services, database.kill(), nats.kill(site)).map(drop)
     }
 
     async fn freeze_all(&mut self, site: &str) -> Result<()> {

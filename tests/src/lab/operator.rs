@@ -103,7 +103,10 @@ impl Operator {
         within: Duration,
         narrative: &Narrative,
     ) -> Result<Ended> {
-        let mut child = self.command(arguments).spawn().context("starting pointsman")?;
+        let mut child = self
+            .command(arguments)
+            .spawn()
+            .context("starting pointsman")?;
         let out = child.stdout.take().context("pointsman has no output")?;
         let err = child.stderr.take().context("pointsman has no errors")?;
         let said = narrative.clone();

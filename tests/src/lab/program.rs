@@ -14,7 +14,9 @@ pub fn directory() -> Result<PathBuf> {
     let own = std::env::current_exe().context("the path of this program")?;
     let beside = own.parent().context("a program without directory")?;
     if beside.file_name().is_some_and(|name| name == "deps") {
-        return Ok(beside.parent().map_or_else(|| beside.to_owned(), Path::to_owned));
+        return Ok(beside
+            .parent()
+            .map_or_else(|| beside.to_owned(), Path::to_owned));
     }
     Ok(beside.to_owned())
 }

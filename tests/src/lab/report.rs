@@ -8,6 +8,7 @@ use decision::{Run, StepOutcome};
 use serde::Serialize;
 
 use super::judgement::Check;
+use super::loss::Loss;
 use super::traffic::Traffic;
 use super::world::Lab;
 use crate::postgres::{OWNER, SERVICE};
@@ -71,7 +72,7 @@ impl Report {
     pub async fn gather(
         lab: &Lab,
         traffic: &Traffic,
-        moments: &Moments,
+        (loss, moments): (Loss, &Moments),
         run: &Run,
         checks: Vec<Check>,
     ) -> Result<Self> {
@@ -83,13 +84,14 @@ impl Report {
         let whole = checks.iter().all(|check| check.holds);
         Ok(Self {
             detect_ms: millis(moments.proposed - moments.lost),
-            approve_to_writable_ms: first.map(|first| millis(first.acknowledged - moments.approved)),
+            approve_to_writable_ms: first
+                .map(|first| millis(first.acknowledged - moments.approved)),
             approve_to_done_ms: millis(moments.completed - moments.approved),
             acked_writes_lost: lost.len(),
             acked_writes_total: record.acknowledged.len(),
             overlap_ms: millis(traffic.overlap()?),
             steps: steps(run),
-            loss: String::new(),
+            loss: loss.word().to_owned(),
             client_gap_ms: millis(record.longest_gap()),
             checks,
             whole,
@@ -110,29 +112,38 @@ impl Report {
         let mut out = String::new();
         for step in &self.steps {
             let ms = step.ms.map_or_else(|| "-".to_owned(), |ms| ms.to_string());
-            out.push_str(&format!("  {ms:>7} ms  {:<9} {}\n", step.outcome, step.name));
+            out.extend([format!("  {ms:>7} ms  {:<9} {}\n", step.outcome, step.name)]);
         }
         let writable = self.approve_to_writable_ms;
         let writable = writable.map_or_else(|| "never".to_owned(), |ms| format!("{ms} ms"));
         let lines = [
             ("loss until proposal", format!("{} ms", self.detect_ms)),
             ("approval until writable", writable),
-            ("approval until done (RTA)", format!("{} ms", self.approve_to_done_ms)),
-            ("client without an answer", format!("{} ms at most", self.client_gap_ms)),
+            (
+                "approval until done (RTA)",
+                format!("{} ms", self.approve_to_done_ms),
+            ),
+            (
+                "client without an answer",
+                format!("{} ms at most", self.client_gap_ms),
+            ),
             (
                 "acknowledged writes lost",
                 format!("{} of {}", self.acked_writes_lost, self.acked_writes_total),
             ),
-            ("two sites writable at once", format!("{} ms", self.overlap_ms)),
+            (
+                "two sites writable at once",
+                format!("{} ms", self.overlap_ms),
+            ),
         ];
         out.push('\n');
         for (name, value) in lines {
-            out.push_str(&format!("  {name:<27} {value}\n"));
+            out.extend([format!("  {name:<27} {value}\n")]);
         }
         out.push('\n');
         for check in &self.checks {
             let word = if check.holds { "ok    " } else { "FAILED" };
-            out.push_str(&format!("  {word}  {}: {}\n", check.what, check.found));
+            out.extend([format!("  {word}  {}: {}\n", check.what, check.found)]);
         }
         out
     }

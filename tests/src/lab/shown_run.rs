@@ -45,7 +45,10 @@ pub async fn show(
     narrative.show(&lab.operator.must(&["status"], COMMAND).await?);
     let events = Events::follow(lab.watcher()?, narrative.clone()).await?;
     tokio::time::sleep(QUIET_LIFE).await;
-    narrative.say(format!("the client was acknowledged {} rows", traffic.record().acknowledged.len()));
+    narrative.say(format!(
+        "the client was acknowledged {} rows",
+        traffic.record().acknowledged.len()
+    ));
 
     narrative.head(&format!("{LOST} is taken away ({})", loss.word()));
     let lost = lab.lose(LOST, loss).await?;
@@ -55,7 +58,11 @@ pub async fn show(
 
     narrative.head("the proposal");
     let shown = lab.operator.show("latest").await?;
-    narrative.show(&screen::proposal::render(&shown.proposal, shown.run.as_ref(), shown.from.as_of));
+    narrative.show(&screen::proposal::render(
+        &shown.proposal,
+        shown.run.as_ref(),
+        shown.from.as_of,
+    ));
     ask(&shown.proposal, answers, narrative).await?;
 
     narrative.head("the run");
@@ -83,8 +90,7 @@ pub async fn show(
         completed: completed.map_or(ended_at, |seen| seen.at),
     };
     let checks = judge(lab, traffic, &run).await;
-    let mut report = Report::gather(lab, traffic, &moments, &run, checks).await?;
-    report.loss = loss.word().to_owned();
+    let report = Report::gather(lab, traffic, (loss, &moments), &run, checks).await?;
 
     narrative.head("the stack afterwards");
     let after = lab.operator.run(&["status"], COMMAND).await?;
@@ -97,7 +103,9 @@ pub async fn show(
 /// Tells each new finding until the proposal is there.
 async fn watch_until_proposed(lab: &Lab, events: &Events, narrative: &Narrative) -> Result<Seen> {
     let watcher = lab.watcher()?;
-    let raised = events.wait("proposal", 0, PROPOSED, |event| event.kind == "proposal-raised");
+    let raised = events.wait("proposal", 0, PROPOSED, |event| {
+        event.kind == "proposal-raised"
+    });
     tokio::pin!(raised);
     let mut told: Vec<FindingCode> = Vec::new();
     loop {
@@ -112,14 +120,21 @@ async fn watch_until_proposed(lab: &Lab, events: &Events, narrative: &Narrative)
         for finding in &view.findings {
             if !told.contains(&finding.code) {
                 told.push(finding.code);
-                narrative.say(format!("{:<18} {}: {}", "finding", finding.code, finding.sentence));
+                narrative.say(format!(
+                    "{:<18} {}: {}",
+                    "finding", finding.code, finding.sentence
+                ));
             }
         }
     }
 }
 
 async fn ask(proposal: &Proposal, answers: &mut Answers, narrative: &Narrative) -> Result<()> {
-    let site = proposal.needs.attest_site_off.as_ref().unwrap_or(&proposal.plan.from);
+    let site = proposal
+        .needs
+        .attest_site_off
+        .as_ref()
+        .unwrap_or(&proposal.plan.from);
     narrative.ask(&format!(
         "\nApprove this plan? Type {site} to approve it and to vouch that {site} is off; anything else declines: "
     ));
@@ -130,7 +145,10 @@ async fn ask(proposal: &Proposal, answers: &mut Answers, narrative: &Narrative) 
     ensure!(
         answer.as_deref() == Some(site.as_str()),
         "declined: {}",
-        answer.map_or_else(|| "no answer".to_owned(), |text| format!("{text:?} is not {site}"))
+        answer.map_or_else(
+            || "no answer".to_owned(),
+            |text| format!("{text:?} is not {site}")
+        )
     );
     Ok(())
 }

@@ -33,12 +33,23 @@ pub fn text(wiring: &Wiring, policy: &PolicyLines) -> Result<String> {
     }
     for workload in WORKLOADS {
         writeln!(out, "\n[[workload]]\nname = \"{}\"", workload.name)?;
-        writeln!(out, "kind = \"{}\"\nnamespace = \"{NAMESPACE}\"", workload.kind)?;
+        writeln!(
+            out,
+            "kind = \"{}\"\nnamespace = \"{NAMESPACE}\"",
+            workload.kind
+        )?;
         writeln!(out, "object = \"{}\"", workload.object)?;
-        writeln!(out, "replicas = {}\nwave = {}", workload.replicas, workload.wave)?;
+        writeln!(
+            out,
+            "replicas = {}\nwave = {}",
+            workload.replicas, workload.wave
+        )?;
     }
     let databases = nodes(database_node);
-    writeln!(out, "\n[[route]]\nname = \"public\"\nhook = \"{ROUTE_HOOK}\"")?;
+    writeln!(
+        out,
+        "\n[[route]]\nname = \"public\"\nhook = \"{ROUTE_HOOK}\""
+    )?;
     writeln!(out, "nodes = {{ {databases} }}")?;
     checks(&mut out, wiring, &databases)?;
     writeln!(out, "\n[policy]")?;
@@ -67,11 +78,17 @@ fn checks(out: &mut String, wiring: &Wiring, databases: &str) -> Result<()> {
         let address = wiring.own(site, Door::Kubernetes)?;
         urls.push(format!("{site} = \"http://{address}/readyz\""));
     }
-    writeln!(out, "\n[[check]]\nname = \"cluster-answers\"\nkind = \"http\"")?;
+    writeln!(
+        out,
+        "\n[[check]]\nname = \"cluster-answers\"\nkind = \"http\""
+    )?;
     writeln!(out, "url = {{ {} }}\nstatus = 200", urls.join(", "))?;
     writeln!(out, "nodes = {{ {} }}", nodes(cluster_node))?;
     writeln!(out, "\n[[check]]\nname = \"writable\"\nkind = \"sql\"")?;
-    writeln!(out, "statement = \"SELECT pg_is_in_recovery()::text\"\nequals = \"false\"")?;
+    writeln!(
+        out,
+        "statement = \"SELECT pg_is_in_recovery()::text\"\nequals = \"false\""
+    )?;
     writeln!(out, "nodes = {{ {databases} }}")?;
     Ok(())
 }

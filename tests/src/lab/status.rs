@@ -55,7 +55,10 @@ pub async fn wait(
 
 /// True when the leader watches and a failover would work now.
 pub fn is_protected(view: &StatusView) -> bool {
-    view.leads && view.phase == Phase::Watching && view.readiness.protected && view.findings.is_empty()
+    view.leads
+        && view.phase == Phase::Watching
+        && view.readiness.protected
+        && view.findings.is_empty()
 }
 
 /// The sentences of one kind of finding.

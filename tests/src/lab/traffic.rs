@@ -94,7 +94,10 @@ impl Traffic {
     /// # Errors
     /// When the site is unknown.
     pub fn accepted(&self, site: &str) -> Result<Vec<Success>> {
-        let probe = self.probes.get(site).with_context(|| format!("no probe of {site}"))?;
+        let probe = self
+            .probes
+            .get(site)
+            .with_context(|| format!("no probe of {site}"))?;
         Ok(probe.successes())
     }
 

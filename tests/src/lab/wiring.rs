@@ -103,7 +103,12 @@ impl Wiring {
         let others = SITES.iter().copied().filter(|site| *site != from);
         let urls: Result<Vec<String>> = own
             .chain(others)
-            .map(|site| Ok(format!("\"nats://{}\"", self.reach(from, site, Door::Nats)?)))
+            .map(|site| {
+                Ok(format!(
+                    "\"nats://{}\"",
+                    self.reach(from, site, Door::Nats)?
+                ))
+            })
             .collect();
         Ok(urls?.join(", "))
     }

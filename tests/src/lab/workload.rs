@@ -58,6 +58,9 @@ impl LabWorkload {
         } else {
             "deployments"
         };
-        format!("/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{}", self.object)
+        format!(
+            "/apis/apps/v1/namespaces/{NAMESPACE}/{plural}/{}",
+            self.object
+        )
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
@@ -31,6 +31,9 @@ use crate::scratch::{Scratch, create_directory};
 use crate::writer::RouteFile;
 
 const START: Duration = Duration::from_mins(1);
+const AGAIN: Duration = Duration::from_millis(300);
+/// How `pointsman provision` ends a line when there was nothing to do.
+const AS_IT_SHOULD_BE: &str = "there, as it should be";
 const COMMAND: Duration = Duration::from_secs(20);
 /// Time in which a fresh stack must become protected, silence after the start included.
 const PROTECTED: Duration = Duration::from_mins(2);
@@ -84,8 +87,7 @@ impl Lab {
         for cluster in lab.clusters.values_mut() {
             cluster.wait_ready(START).await?;
         }
-        let provision = ["provision", "--preferred-server", "nats-dc3"];
-        narrative.show(&lab.operator.must(&provision, COMMAND).await?);
+        lab.provision(narrative).await?;
         for service in lab.agents.values_mut().chain(lab.coordinators.values_mut()) {
             service.start()?;
         }
@@ -115,7 +117,10 @@ impl Lab {
     /// # Errors
     /// The first such program with the end of its log.
     pub fn check_alive(&mut self) -> Result<()> {
-        let services = self.agents.values_mut().chain(self.coordinators.values_mut());
+        let services = self
+            .agents
+            .values_mut()
+            .chain(self.coordinators.values_mut());
         services.into_iter().try_for_each(Service::check_alive)
     }
 
@@ -132,7 +137,9 @@ impl Lab {
     /// # Errors
     /// When there is none.
     pub fn database(&self, site: &str) -> Result<&Postgres> {
-        self.databases.get(site).with_context(|| format!("no database in {site}"))
+        self.databases
+            .get(site)
+            .with_context(|| format!("no database in {site}"))
     }
 
     /// The cluster of a site.
@@ -140,7 +147,9 @@ impl Lab {
     /// # Errors
     /// When there is none.
     pub fn cluster(&self, site: &str) -> Result<&Cluster> {
-        self.clusters.get(site).with_context(|| format!("no cluster in {site}"))
+        self.clusters
+            .get(site)
+            .with_context(|| format!("no cluster in {site}"))
     }
 
     /// The names and logs of all agents and coordinators.
@@ -161,6 +170,28 @@ impl Lab {
         &self.stack_file
     }
 
+    /// Makes the store until nothing is left to be made or moved: the servers of a young cluster may not yet
+    /// count each other as there, and a store whose leader was just moved does not answer at once.
+    async fn provision(&self, narrative: &Narrative) -> Result<()> {
+        let deadline = Instant::now() + START;
+        let provision = ["provision", "--preferred-server", "nats-dc3"];
+        loop {
+            let made = self.operator.must(&provision, COMMAND).await;
+            match &made {
+                Ok(said) if said.lines().all(|line| line.ends_with(AS_IT_SHOULD_BE)) => {
+                    return Ok(());
+                }
+                Ok(said) => narrative.show(said),
+                Err(_) => {}
+            }
+            if Instant::now() > deadline {
+                made?;
+                anyhow::bail!("the store is not as it should be after {START:?}");
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
     async fn substrate(narrative: &Narrative) -> Result<Self> {
         let scratch = Scratch::new()?;
         let home = scratch.path().to_owned();
@@ -171,8 +202,10 @@ impl Lab {
         let mut nats = NatsCluster::configure(&home, &SITES, &links).await?;
         nats.start_all()?;
         narrative.say("starting PostgreSQL: the primary in dc1, standbys in dc2 and dc3");
-        let (ready, databases) =
-            tokio::join!(nats.wait_ready(START), databases(&home, &links, &mut wiring));
+        let (ready, databases) = tokio::join!(
+            nats.wait_ready(START),
+            databases(&home, &links, &mut wiring)
+        );
         ready.context("the NATS cluster")?;
         for site in SITES {
             wiring.place(site, Door::Nats, nats.client_address(site)?);
@@ -187,7 +220,10 @@ impl Lab {
             wiring.open(&links, site, Door::Kubernetes).await?;
             clusters.insert(site.to_owned(), cluster);
         }
-        let servers = [wiring.own("dc3", Door::Nats)?, wiring.own("dc2", Door::Nats)?];
+        let servers = [
+            wiring.own("dc3", Door::Nats)?,
+            wiring.own("dc2", Door::Nats)?,
+        ];
         Ok(Self {
             agents: BTreeMap::new(),
             coordinators: BTreeMap::new(),
@@ -205,8 +241,11 @@ impl Lab {
 
     fn write_files(&mut self, setup: &Setup) -> Result<()> {
         let home = self.scratch.path().to_owned();
-        std::fs::write(&self.stack_file, stack_file::text(&self.wiring, &setup.policy)?)
-            .context("writing the stack file")?;
+        std::fs::write(
+            &self.stack_file,
+            stack_file::text(&self.wiring, &setup.policy)?,
+        )
+        .context("writing the stack file")?;
         let switch_route = switch_route(&home, &self.wiring, &self.route)?;
         for site in SITES {
             let database = self.database(site)?;
@@ -218,7 +257,8 @@ impl Lab {
             };
             let node = database_node(site);
             let directory = home.join(format!("agent-{node}"));
-            let text = agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
+            let text =
+                agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
             let agent = prepare("agent", &node, &directory, &text)?;
             self.agents.insert(node, agent);
         }
@@ -226,8 +266,12 @@ impl Lab {
             let node = cluster_node(site);
             let directory = home.join(format!("agent-{node}"));
             let kubeconfig = self.cluster(site)?.kubeconfig();
-            let text =
-                agent_file::beside_cluster(&self.wiring, site, &directory.join("state"), kubeconfig)?;
+            let text = agent_file::beside_cluster(
+                &self.wiring,
+                site,
+                &directory.join("state"),
+                kubeconfig,
+            )?;
             let agent = prepare("agent", &node, &directory, &text)?;
             self.agents.insert(node, agent);
         }
@@ -250,8 +294,12 @@ async fn databases(
 ) -> Result<BTreeMap<String, Postgres>> {
     let installation = Installation::find()?;
     let [first, others @ ..] = SITES;
-    let mut primary =
-        Postgres::primary(&installation, &home.join(format!("postgres-{first}")), first).await?;
+    let mut primary = Postgres::primary(
+        &installation,
+        &home.join(format!("postgres-{first}")),
+        first,
+    )
+    .await?;
     primary.start(START).await?;
     wiring.place(first, Door::Postgres, primary.address());
     wiring.open(links, first, Door::Postgres).await?;
