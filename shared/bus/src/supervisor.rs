@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::backoff::Backoff;
+use crate::backoff::{self, Backoff};
 use crate::dial::{self, DialError, End, Life, Link};
 use crate::health::Tally;
 use crate::settings::{Manner, Settings};
 use crate::version::ServerVersion;
+
+/// A connection that had to go to another server looks for its first one again after so long: behind a foreign
+/// server it hangs on a link between sites, and its site's own server looks lost to everybody.
+const HOMING: (Duration, Duration) = (Duration::from_secs(8), Duration::from_secs(16));
 
 /// The present link, as all users of the connection see it.
 pub(crate) type Outlet = watch::Receiver<Option<Arc<Link>>>;
@@ -97,7 +101,18 @@ impl Supervisor {
             life
         };
         loop {
-            match life.end().await {
+            let present = Arc::clone(&life.link);
+            let end = tokio::select! {
+                biased;
+                end = life.end() => end,
+                home = self.way_home(&present.server) => {
+                    tracing::info!(server = home.link.server, "the first bus server is back, moving");
+                    self.show(&home);
+                    std::mem::replace(&mut life, home).retire().await;
+                    continue;
+                }
+            };
+            match end {
                 End::Lost => {
                     self.display.0.send_replace(None);
                     tracing::warn!(server = life.link.server, "bus connection lost");
@@ -118,6 +133,24 @@ impl Supervisor {
                     self.show(&next);
                     std::mem::replace(&mut life, next).retire().await;
                 }
+            }
+        }
+    }
+
+    /// Resolves with a life at the first server of the settings; never while `present` is that server.
+    async fn way_home(&mut self, present: &str) -> Life {
+        let settings = Arc::clone(&self.settings);
+        let Some(first) = settings.servers.first().filter(|first| *first != present) else {
+            return std::future::pending().await;
+        };
+        loop {
+            // Spread out, because all of a site's connections come home together.
+            tokio::time::sleep(backoff::between(HOMING.0, HOMING.1)).await;
+            self.generation += 1;
+            let dialled = dial::dial(&settings, self.manner, first, self.generation, &self.tally);
+            match dialled.await {
+                Ok(life) => return life,
+                Err(failure) => tracing::debug!(server = first, "not back yet: {failure}"),
             }
         }
     }
