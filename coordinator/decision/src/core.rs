@@ -27,6 +27,9 @@ use crate::sighting::{ObserverVote, OwnEars};
 /// Outputs that may wait: far more than one input ever makes.
 const OUTBOX_MAX: usize = 4_096;
 
+/// Agents of which a record is kept, besides those that the stack names: twice what was measured.
+const AGENTS_MAX: usize = 20_000;
+
 /// The pure core of a coordinator.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Core {
@@ -264,7 +267,21 @@ impl Core {
         }
     }
 
+    /// Whether a sender is worth a record: the bus does not bound how many names may speak on it.
+    fn admits(&self, site: &SiteName, node: &NodeName) -> bool {
+        let room = self.inventory.len() < AGENTS_MAX;
+        let known = self.inventory.agent(site, node).is_some();
+        known
+            || self.stack.as_ref().map_or(room, |(_, stack)| {
+                let named = || stack.nodes().get(node) == Some(site);
+                stack.sites.contains_key(site) && (room || named())
+            })
+    }
+
     fn heard(&mut self, now: Now, site: SiteName, node: NodeName, heartbeat: Heartbeat) -> bool {
+        if !self.admits(&site, &node) {
+            return false;
+        }
         let watched = self.watched.as_ref() == Some(&site);
         let news = self.inventory.hear(now.mono, site, node, heartbeat);
         if watched && news {
@@ -274,7 +291,12 @@ impl Core {
     }
 
     fn observed(&mut self, now: Now, site: SiteName, observation: Observation) -> bool {
+        let of_stack = self
+            .stack
+            .as_ref()
+            .is_none_or(|(_, stack)| stack.sites.contains_key(&site));
         site != self.ears.site
+            && of_stack
             && self.inventory.observe(now.mono, site, observation)
             && self.waits_for_silence()
     }

@@ -179,6 +179,11 @@ impl Inventory {
             .flat_map(|(site, nodes)| nodes.iter().map(move |(node, record)| (site, node, record)))
     }
 
+    /// How many agents were heard.
+    pub(crate) fn len(&self) -> usize {
+        self.agents.values().map(BTreeMap::len).sum()
+    }
+
     /// One agent.
     pub(crate) fn agent(&self, site: &SiteName, node: &NodeName) -> Option<&AgentRecord> {
         self.agents.get(site).and_then(|nodes| nodes.get(node))
