@@ -58,12 +58,8 @@ pub(super) fn admit(
             Refusal::bad_request("json: cannot unmarshal spec.replicas into a value of type int32")
         })?;
     if replicas < 0 {
-        return Err(Refusal::invalid(
-            resource,
-            &name,
-            "spec.replicas",
-            "must be greater than or equal to 0",
-        ));
+        let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+        return Err(Refusal::invalid(resource, &name, "spec.replicas", &why));
     }
     check_selector(resource, &name, before, object)
 }

@@ -57,6 +57,9 @@ pub(super) fn claim_replicas(before: Option<&Value>, after: &mut Value, author: 
     let entries = metadata.entry("managedFields").or_insert_with(|| json!([]));
     if let Some(entries) = entries.as_array_mut() {
         entries.retain(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_none());
-        entries.push(entry);
+        // A scale leaves a zero out on the wire, so the real server finds no field to be owned.
+        if author.subresource != Some("scale") || now != Some(0) {
+            entries.push(entry);
+        }
     }
 }

@@ -72,6 +72,16 @@ impl Refusal {
         refusal
     }
 
+    /// The same for a scale, which is judged as an object of its own kind.
+    pub(super) fn invalid_scale(name: &str, field: &str, why: &str) -> Self {
+        let message = format!("Scale.autoscaling \"{name}\" is invalid: {field}: {why}");
+        let cause = json!({"reason": "FieldValueInvalid", "message": why, "field": field});
+        let mut refusal = Self::new(422, "Invalid", message);
+        refusal.details =
+            json!({"name": name, "group": "autoscaling", "kind": "Scale", "causes": [cause]});
+        refusal
+    }
+
     /// A patch that cannot be applied to the object it names.
     pub(super) fn patch_rejected(why: &str) -> Self {
         let message =

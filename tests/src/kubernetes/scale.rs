@@ -81,8 +81,8 @@ pub(super) fn write(
             })?,
     };
     if replicas < 0 {
-        let why = "must be greater than or equal to 0";
-        return Err(Refusal::invalid(resource, name, "spec.replicas", why));
+        let why = format!("Invalid value: {replicas}: must be greater than or equal to 0");
+        return Err(Refusal::invalid_scale(name, "spec.replicas", &why));
     }
     let mut written = workload.clone();
     written["spec"]["replicas"] = json!(replicas);
