@@ -9,10 +9,17 @@
 //! model      random histories against a small reference model
 //! ```
 
+#[cfg(test)]
 mod findings;
-//mod model;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod run;
+#[cfg(test)]
 mod screen;
+#[cfg(test)]
 mod script;
+#[cfg(test)]
 mod tables;
+#[cfg(test)]
 mod world;

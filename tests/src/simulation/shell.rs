@@ -1,0 +1,584 @@
+//! The shell around each core: it feeds what arrives, does what is ordered strictly in order, one write at a
+//! time, and keeps the lead by writes alone.
+
+use decision::{Announcement, Durable, Fresh, Input, Output, Persist};
+use shared::clock::{Millis, Mono};
+use shared::epoch::Term;
+use shared::id::SiteName;
+use shared::wire::{Command, Fitness, Unfit};
+
+use super::Flaw;
+use super::seat::Held;
+use super::store::{Lead, Written};
+use super::world::{Event, World};
+
+/// A lead holds so long from the sending of its last accepted renewal.
+const LEASE: Millis = Millis(4_000);
+/// A lead that stands unchanged for so long may be taken.
+const UNCHANGED: Millis = Millis(6_000);
+
+impl World {
+    /// Feeds a core, unless its process is another by now; a paused process gets it later.
+    pub(super) fn deliver(&mut self, site: &SiteName, life: u64, input: Input) {
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if !seat.up || seat.life != life || self.network.dark.contains(site) {
+            return;
+        }
+        if time < seat.paused_until {
+            let after = seat.paused_until - time;
+            self.plan(
+                after,
+                Event::Input {
+                    site: site.clone(),
+                    life,
+                    input: Box::new(input),
+                },
+            );
+            return;
+        }
+        seat.core.handle(seat.clock.now(time), input);
+        self.obey(site);
+    }
+
+    /// Does what the core ordered, up to the next write that must be waited for.
+    pub(super) fn obey(&mut self, site: &SiteName) {
+        loop {
+            let time = self.time;
+            let Some(seat) = self.seats.get_mut(site) else {
+                return;
+            };
+            if !seat.up || seat.writing {
+                break;
+            }
+            let lease_over = seat
+                .held
+                .as_ref()
+                .is_some_and(|held| seat.clock.mono(time) > held.until);
+            if lease_over {
+                self.lose_lead(site, "the lease is over");
+                continue;
+            }
+            let Some(output) = seat.core.poll_output() else {
+                break;
+            };
+            if let Output::Persist(write) = output {
+                self.begin_write(site, write);
+            } else {
+                self.perform(site, output);
+            }
+        }
+        self.set_alarm(site);
+    }
+
+    fn begin_write(&mut self, site: &SiteName, write: Persist) {
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if seat.held.is_none() {
+            self.checker
+                .violate(self.time, format!("{site} ordered a write without a lead"));
+            return;
+        }
+        if self.flaw == Some(Flaw::WritesSkipped) && matches!(write, Persist::State(_)) {
+            return;
+        }
+        seat.writing = true;
+        let (session, known) = (seat.session, seat.known);
+        let dies = seat.dies_at_write.take();
+        let after = self.dice.between(1, 60);
+        if dies != Some(false) {
+            let event = Event::Write {
+                site: site.clone(),
+                session,
+                write: Box::new(write),
+                known,
+            };
+            self.plan(after, event);
+        }
+        if dies.is_some() {
+            self.say(format_args!("{site} dies at a write"));
+            self.crash_seat(site);
+        }
+    }
+
+    pub(super) fn store_write(
+        &mut self,
+        site: &SiteName,
+        session: u64,
+        write: Persist,
+        known: (u64, u64),
+    ) {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        let is_current = self.seats[site].session == session;
+        if !serves || !self.store.reachable(&self.network, site) {
+            if is_current {
+                self.plan(
+                    500,
+                    Event::Write {
+                        site: site.clone(),
+                        session,
+                        write: Box::new(write),
+                        known,
+                    },
+                );
+            }
+            return;
+        }
+        let before = self.store.ticket.value.clone();
+        let written = self.store.persist(&write, known);
+        self.checker.ticket(
+            now,
+            before.as_ref(),
+            self.store.ticket.value.as_ref(),
+            &self.stack,
+        );
+        if self.dice.permille(50) && is_current {
+            // The answer is lost; the shell asks again, and what is there already counts as written.
+            self.plan(
+                700,
+                Event::Write {
+                    site: site.clone(),
+                    session,
+                    write: Box::new(write),
+                    known,
+                },
+            );
+            return;
+        }
+        let after = self.dice.between(1, 60);
+        let (written, write) = (Box::new(written), Box::new(write));
+        self.plan(
+            after,
+            Event::Acknowledged {
+                site: site.clone(),
+                session,
+                written,
+                write,
+            },
+        );
+    }
+
+    pub(super) fn acknowledged(
+        &mut self,
+        site: &SiteName,
+        session: u64,
+        written: Written,
+        write: &Persist,
+    ) {
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if seat.session != session || !seat.up {
+            return;
+        }
+        seat.writing = false;
+        if let Persist::State(durable) = write {
+            seat.written = Some((**durable).clone());
+        }
+        let life = seat.life;
+        match (written, write) {
+            (Written::Done { revision }, Persist::State(_)) => seat.known.0 = revision,
+            (Written::Done { revision }, Persist::Stack { .. }) => seat.known.1 = revision,
+            (Written::Done { .. }, Persist::Ticket { .. }) => {}
+            (Written::Ticket(ticket), _) => {
+                self.deliver(site, life, Input::TicketWritten { ticket })
+            }
+            (Written::Conflict(found), _) => {
+                self.deliver(site, life, Input::TicketConflict { found })
+            }
+            (Written::Refused, _) => self.lose_lead(site, "another coordinator wrote"),
+        }
+        self.obey(site);
+    }
+
+    fn perform(&mut self, site: &SiteName, output: Output) {
+        match output {
+            Output::Persist(_) => {}
+            Output::Record(event) => {
+                self.say(format_args!("{site} {}: {}", event.kind, event.summary));
+                *self.events.entry(event.kind.clone()).or_insert(0) += 1;
+                self.rows.extend(event.row);
+                self.moved_at = self.time;
+                let late = self.seats[site]
+                    .clock
+                    .wall(self.time)
+                    .0
+                    .abs_diff(event.at.0);
+                if event.kind == "proposal-raised" && late < 1_000 {
+                    self.check_proposal();
+                }
+            }
+            Output::Send(command) => self.send(site, *command),
+            Output::Announce(Announcement::Answer { answer, .. }) => {
+                self.say(format_args!("{site} answers {answer:?}"));
+            }
+            Output::Announce(Announcement::Progress(_)) => {}
+        }
+    }
+
+    fn send(&mut self, site: &SiteName, command: Command) {
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        self.checker.sends(self.time, seat, &command);
+        seat.waiting.insert(command.id);
+        let life = seat.life;
+        let to = command.site.clone();
+        self.plan(
+            2_000,
+            Event::NoReply {
+                site: site.clone(),
+                life,
+                command: command.id,
+            },
+        );
+        for delay in self.network.arrivals(&mut self.dice, site, &to) {
+            let command = Box::new(command.clone());
+            self.plan(
+                delay,
+                Event::Command {
+                    command,
+                    from: site.clone(),
+                    life,
+                },
+            );
+        }
+    }
+
+    fn set_alarm(&mut self, site: &SiteName) {
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        let Some((at, _)) = seat.core.poll_timeout() else {
+            return;
+        };
+        let after = at.since(seat.clock.mono(time)).0.max(1);
+        if seat
+            .next_wake
+            .is_none_or(|next| next <= time || time + after < next)
+        {
+            seat.next_wake = Some(time + after);
+            let life = seat.life;
+            self.plan(
+                after,
+                Event::Wake {
+                    site: site.clone(),
+                    life,
+                },
+            );
+        }
+    }
+
+    pub(super) fn wake(&mut self, site: &SiteName, life: u64) {
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        let is_due = seat
+            .core
+            .poll_timeout()
+            .is_some_and(|(at, _)| at <= seat.clock.mono(time));
+        if is_due {
+            let fresh = Fresh(self.dice.uuid());
+            self.deliver(site, life, Input::Tick(fresh));
+        } else {
+            self.set_alarm(site);
+        }
+    }
+
+    /// Once a second: the lead, the own ears, time, and what is heard.
+    pub(super) fn seat_beat(&mut self, site: &SiteName, life: u64) {
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if !seat.up || seat.life != life || self.network.dark.contains(site) {
+            return;
+        }
+        if time < seat.paused_until {
+            let after = seat.paused_until - time;
+            seat.unfit_until = seat.paused_until + 3_000;
+            self.plan(
+                after,
+                Event::SeatBeat {
+                    site: site.clone(),
+                    life,
+                },
+            );
+            return;
+        }
+        let fitness = if self.network.off_bus.contains(site) {
+            Fitness::Unfit(vec![Unfit::NotConnected])
+        } else if time < seat.unfit_until {
+            Fitness::Unfit(vec![Unfit::LoopLag])
+        } else {
+            Fitness::Fit
+        };
+        self.look_at_store(site);
+        self.deliver(site, life, Input::SelfFitness(fitness));
+        let fresh = Fresh(self.dice.uuid());
+        self.deliver(site, life, Input::Tick(fresh));
+        self.publish(site);
+        self.plan(
+            1_000,
+            Event::SeatBeat {
+                site: site.clone(),
+                life,
+            },
+        );
+    }
+
+    fn publish(&mut self, site: &SiteName) {
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        seat.sequence += 1;
+        let observation = seat.core.observation(seat.clock.now(time), seat.sequence);
+        let status = seat.core.leads().then(|| {
+            seat.core
+                .status(seat.clock.now(time))
+                .phase
+                .word()
+                .to_owned()
+        });
+        self.phases.extend(status);
+        for to in self.sites.clone().into_iter().filter(|to| to != site) {
+            for delay in self.network.arrivals(&mut self.dice, site, &to) {
+                let input = Input::Observed {
+                    site: site.clone(),
+                    observation: observation.clone(),
+                };
+                let life = self.seats[&to].life;
+                self.plan(
+                    delay,
+                    Event::Input {
+                        site: to.clone(),
+                        life,
+                        input: Box::new(input),
+                    },
+                );
+            }
+        }
+    }
+
+    /// Renews the lead, or watches the one that stands.
+    fn look_at_store(&mut self, site: &SiteName) {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        if !self.store.serves(&self.network, &self.sites, now, wait)
+            || !self.store.reachable(&self.network, site)
+        {
+            return;
+        }
+        let revision = self.store.lead.revision;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        let (local, life) = (seat.clock.mono(now), seat.life);
+        let leads = seat.held.is_some();
+        if !leads {
+            if seat.lead_seen.is_none_or(|(seen, _)| seen != revision) {
+                seat.lead_seen = Some((revision, local));
+            }
+            self.mirror(site, life);
+        }
+        let seat = &self.seats[site];
+        let stands = seat
+            .lead_seen
+            .is_some_and(|(_, since)| since.after(UNCHANGED) <= local);
+        let is_free = self.store.lead.value.is_none();
+        if leads || stands || is_free {
+            let after = self.dice.between(1, 120);
+            let revision = if leads { u64::MAX } else { revision };
+            self.plan(
+                after,
+                Event::Campaign {
+                    site: site.clone(),
+                    life,
+                    revision,
+                    beat: local.0,
+                },
+            );
+        }
+    }
+
+    fn mirror(&mut self, site: &SiteName, life: u64) {
+        if let Some((version, stack)) = self.store.stack.value.clone()
+            && self.seats[site]
+                .core
+                .stack()
+                .is_none_or(|(own, _)| own != version)
+        {
+            self.deliver(
+                site,
+                life,
+                Input::StackInForce {
+                    version,
+                    stack: Box::new(stack),
+                },
+            );
+        }
+        let leader = self
+            .store
+            .lead
+            .value
+            .as_ref()
+            .map(|lead| (lead.site.clone(), Term(lead.term)));
+        let input = Input::Mirrored {
+            durable: self.store.state.value.clone().map(Box::new),
+            ticket: self.store.ticket.value.clone(),
+            leader,
+        };
+        self.deliver(site, life, input);
+    }
+
+    /// A renewal, or an attempt to take the lead, arrives at the store.
+    pub(super) fn campaign(&mut self, site: &SiteName, life: u64, revision: u64, beat: u64) {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if !serves || seat.life != life || !seat.up || !self.store.reachable(&self.network, site) {
+            return;
+        }
+        let is_long = self.flaw == Some(Flaw::LeaseTooLong);
+        let until = Mono(beat).after(if is_long { Millis(60_000) } else { LEASE });
+        let standing = self.store.lead.value.clone();
+        if let Some(held) = &mut seat.held {
+            let term = held.term;
+            if standing
+                .as_ref()
+                .is_some_and(|lead| lead.site == *site && lead.term == term)
+            {
+                held.until = held.until.max(until);
+                self.store.lead.value = Some(Lead {
+                    site: site.clone(),
+                    term,
+                    beat,
+                });
+                self.store.lead.revision += 1;
+            } else {
+                self.lose_lead(site, "another leads");
+            }
+            return;
+        }
+        if self.store.lead.revision != revision {
+            return;
+        }
+        let term = standing.map_or(0, |lead| lead.term) + 1;
+        self.store.lead.value = Some(Lead {
+            site: site.clone(),
+            term,
+            beat,
+        });
+        self.store.lead.revision += 1;
+        seat.session += 1;
+        seat.held = Some(Held {
+            term,
+            until,
+            taken_over: false,
+        });
+        let session = seat.session;
+        let after = self.dice.between(5, 200);
+        self.say(format_args!("{site} takes the lead in term {term}"));
+        self.plan(
+            after,
+            Event::TakeOver {
+                site: site.clone(),
+                session,
+            },
+        );
+    }
+
+    pub(super) fn take_over(&mut self, site: &SiteName, session: u64) {
+        let fresh = Fresh(self.dice.uuid());
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if seat.session != session || !seat.up {
+            return;
+        }
+        let Some(held) = &mut seat.held else { return };
+        held.taken_over = true;
+        let (term, life) = (Term(held.term), seat.life);
+        seat.known = (self.store.state.revision, self.store.stack.revision);
+        let durable: Option<Durable> = self.store.state.value.clone();
+        seat.written.clone_from(&durable);
+        let ticket = self.store.ticket.value.clone();
+        if let Some((version, stack)) = self.store.stack.value.clone() {
+            self.deliver(
+                site,
+                life,
+                Input::StackInForce {
+                    version,
+                    stack: Box::new(stack),
+                },
+            );
+        }
+        self.checker.leads(time, site, &self.seats);
+        self.deliver(
+            site,
+            life,
+            Input::Led {
+                term,
+                durable: durable.map(Box::new),
+                ticket,
+                fresh,
+            },
+        );
+    }
+
+    pub(super) fn lose_lead(&mut self, site: &SiteName, reason: &str) {
+        let time = self.time;
+        self.say(format_args!("{site} leads no more: {reason}"));
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        seat.held = None;
+        seat.session += 1;
+        seat.writing = false;
+        seat.lead_seen = None;
+        while seat.core.poll_output().is_some() {}
+        seat.core.handle(
+            seat.clock.now(time),
+            Input::LeadLost {
+                reason: reason.to_owned(),
+            },
+        );
+    }
+
+    pub(super) fn crash_seat(&mut self, site: &SiteName) {
+        if let Some(seat) = self.seats.get_mut(site) {
+            seat.crash();
+        }
+        let after = self.dice.between(500, 6_000);
+        self.plan(after, Event::SeatRestart { site: site.clone() });
+    }
+
+    pub(super) fn seat_restart(&mut self, site: &SiteName) {
+        let (time, process) = (self.time, self.dice.uuid());
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if seat.up || self.network.dark.contains(site) {
+            return;
+        }
+        seat.restart(time, process);
+        let life = seat.life;
+        self.say(format_args!("{site} coordinator starts"));
+        self.plan(
+            1,
+            Event::SeatBeat {
+                site: site.clone(),
+                life,
+            },
+        );
+    }
+}
