@@ -5,6 +5,7 @@
 //! script     text scenarios and what the operator reads, compared byte for byte
 //! findings   every finding with a golden case and a near miss
 //! tables     the tables are whole: phases, moves, findings, inputs
+//! rows       every row of the table of moves is used
 //! run        runs under changes of the leader, conflicts of the store, late and doubled words
 //! model      random histories against a small reference model
 //! ```
@@ -13,6 +14,8 @@
 mod findings;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod rows;
 #[cfg(test)]
 mod run;
 #[cfg(test)]

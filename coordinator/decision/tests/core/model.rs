@@ -91,7 +91,7 @@ impl Reference {
                 }
                 Output::Send(command) => self.sent(command),
                 Output::Record(event) if event.kind == "proposal-raised" => {
-                    let raised = Mono(1_000_000 + world.age_of(event.at).0);
+                    let raised = Mono(1_000_000 + World::age_of(event.at).0);
                     let quiet = self
                         .life
                         .map_or(Millis(u64::MAX), |life| raised.since(life));
@@ -188,6 +188,7 @@ impl Reference {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a happening")]
 fn happen(
     world: &mut World,
     reference: &mut Reference,
@@ -247,7 +248,7 @@ fn happen(
                 reason: reason(),
             });
             let request = if *newest { asked.clone() } else { old.clone() };
-            *old = asked.or(old.take());
+            *old = asked.or_else(|| old.take());
             let Some(request) = request else { return };
             let id = request.proposal;
             let ended = reference.ended.contains_key(&id);

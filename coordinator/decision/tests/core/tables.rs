@@ -14,6 +14,7 @@ use shared::refusal::Refusal;
 use shared::wire::{Fitness, Report, ReportState, Unfit};
 use uuid::Uuid;
 
+use crate::script::{is_overwriting, read};
 use crate::world::{Fault, What, World, node, site};
 
 #[test]
@@ -93,10 +94,10 @@ fn the_page_of_phases_is_the_table() {
         .unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("PHASES.md");
-    if std::env::var_os("POINTSMAN_GOLDEN").is_some_and(|word| word == "overwrite") {
+    if is_overwriting() {
         std::fs::write(&path, &page).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap(), page);
+    assert_eq!(read(&path), page);
 }
 
 /// The phase inside a core; the shown one speaks of the store.
@@ -158,6 +159,7 @@ fn worlds() -> BTreeMap<Phase, World> {
 }
 
 /// One input of every kind, and of every kind of request and report, in a shape that fits and one that does not.
+#[expect(clippy::too_many_lines, reason = "one entry a kind of input")]
 fn inputs(world: &World) -> Vec<Input> {
     let fresh = Fresh(Uuid::from_u128(77));
     let stack = Box::new(world.stack.clone());

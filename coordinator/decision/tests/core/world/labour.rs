@@ -57,6 +57,10 @@ impl Due {
 }
 
 impl World {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "the ways of one command, in their order"
+    )]
     pub(super) fn send(&mut self, leader: &SiteName, command: Command) {
         let at = self.now.after(Millis(100));
         let id = command.id;
@@ -293,13 +297,10 @@ impl World {
             else {
                 continue;
             };
-            match sent.filter(|_| streams && own.receiving) {
-                Some((_, _, lsn, timeline)) => {
-                    own.message_at = Some(now);
-                    own.lsn = *lsn;
-                    own.timeline = *timeline;
-                }
-                None => {}
+            if let Some((_, _, lsn, timeline)) = sent.filter(|_| streams && own.receiving) {
+                own.message_at = Some(now);
+                own.lsn = *lsn;
+                own.timeline = *timeline;
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod labour;
+mod life;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,10 +15,7 @@ use shared::clock::{Millis, Mono, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
 use shared::id::{Actor, NodeName, ProcessId, SiteName};
 use shared::stack::Stack;
-use shared::wire::{
-    AuditEvent, Command, DatabaseRole, DatabaseState, Fitness, Heartbeat, Observation, Ticket,
-    Unfit,
-};
+use shared::wire::{AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, Ticket};
 use uuid::Uuid;
 
 pub(crate) use self::agent::{Agent, Database};
@@ -239,7 +237,7 @@ impl World {
     }
 
     /// Time from the beginning of the world to a wall clock time.
-    pub(crate) fn age_of(&self, at: UnixMillis) -> Millis {
+    pub(crate) fn age_of(at: UnixMillis) -> Millis {
         Millis(at.0.saturating_sub(WALL))
     }
 
@@ -390,7 +388,7 @@ impl World {
                     self.done.push(output);
                 }
                 Output::Record(_) | Output::Announce(Announcement::Progress(_)) => {
-                    self.done.push(output)
+                    self.done.push(output);
                 }
             }
         }
@@ -428,187 +426,17 @@ impl World {
         }
     }
 
-    /// True when something sent in `from` arrives in `to`, apart from the bus.
-    pub(crate) fn reaches(&self, from: &SiteName, to: &SiteName) -> bool {
-        !self.gone.contains(from)
-            && !self.gone.contains(to)
-            && !self.cuts.contains(&(from.clone(), to.clone()))
-    }
-
-    /// True when something published in `from` is heard in `to`.
-    pub(crate) fn carries(&self, from: &SiteName, to: &SiteName) -> bool {
-        self.reaches(from, to) && !self.off_bus.contains(from) && !self.off_bus.contains(to)
-    }
-
-    /// Lets time pass; life goes on each second.
-    pub(crate) fn pass(&mut self, span: Millis) {
-        let end = self.now.after(span);
-        while self.now < end {
-            let beat = Mono((self.now.0 / 1_000 + 1) * 1_000).min(end);
-            let mut stop = beat;
-            if let Some(due) = self.due.iter().map(Due::at).min() {
-                stop = stop.min(due);
-            }
-            let running = self.cores.iter().filter(|(name, _)| self.runs(name));
-            if let Some(wake) = running
-                .filter_map(|(_, core)| core.poll_timeout())
-                .map(|(at, _)| at)
-                .min()
-            {
-                stop = stop.min(wake);
-            }
-            self.now = stop.max(Mono(self.now.0 + 1));
-            self.labour();
-            if self.now == beat && self.now.0 % 1_000 == 0 {
-                self.beat();
-            } else {
-                self.tick();
-            }
-        }
-    }
-
     /// True while a site's coordinator runs.
     pub(crate) fn runs(&self, name: &SiteName) -> bool {
         !self.gone.contains(name) && !self.stopped.contains(name)
     }
 
-    fn running(&self) -> Vec<SiteName> {
+    pub(super) fn running(&self) -> Vec<SiteName> {
         self.cores
             .keys()
             .filter(|name| self.runs(name))
             .cloned()
             .collect()
-    }
-
-    fn beat(&mut self) {
-        self.replicate();
-        let names: Vec<NodeName> = self.agents.keys().cloned().collect();
-        for name in names {
-            self.heartbeat(&name);
-        }
-        for name in self.running() {
-            self.mirror(&name);
-            let fitness = if self.off_bus.contains(&name) {
-                Fitness::Unfit(vec![Unfit::NotConnected])
-            } else {
-                Fitness::Fit
-            };
-            self.tell(&name, Input::SelfFitness(fitness));
-        }
-        self.tick();
-        self.sequence += 1;
-        for from in self.running() {
-            let observation: Observation =
-                self.cores[&from].observation(self.instant(), self.sequence);
-            for to in self.running() {
-                if from != to && self.carries(&from, &to) {
-                    let observation = observation.clone();
-                    self.tell(
-                        &to,
-                        Input::Observed {
-                            site: from.clone(),
-                            observation,
-                        },
-                    );
-                }
-            }
-        }
-    }
-
-    fn mirror(&mut self, name: &SiteName) {
-        if self.leader.as_ref() == Some(name) || self.off_bus.contains(name) {
-            return;
-        }
-        if let Some((version, stack)) = self.store.stack.clone()
-            && self.cores[name]
-                .stack()
-                .is_none_or(|(own, _)| own != version)
-        {
-            self.tell(
-                name,
-                Input::StackInForce {
-                    version,
-                    stack: Box::new(stack),
-                },
-            );
-        }
-        let input = Input::Mirrored {
-            durable: self.store.durable.clone().map(Box::new),
-            ticket: self.store.ticket.clone(),
-            leader: self.leader.clone().map(|leader| (leader, Term(self.term))),
-        };
-        self.tell(name, input);
-    }
-
-    fn tick(&mut self) {
-        for name in self.running() {
-            let fresh = self.fresh();
-            self.tell(&name, Input::Tick(fresh));
-        }
-    }
-
-    fn heartbeat(&mut self, name: &NodeName) {
-        let home = self.agents[name].site.clone();
-        let instant = self.instant();
-        let others = self.stack.sites.keys().filter(|other| **other != home);
-        let sees: Vec<(SiteName, bool)> = others
-            .map(|other| (other.clone(), self.looks_at(&home, other)))
-            .collect();
-        let Some(agent) = self.agents.get_mut(name) else {
-            return;
-        };
-        if !agent.alive || self.gone.contains(&home) {
-            return;
-        }
-        let heartbeat = agent.speak(instant.mono, instant.wall, &sees);
-        for to in self.running() {
-            if !self.carries(&home, &to) {
-                continue;
-            }
-            let said = (home.clone(), name.clone(), heartbeat.clone());
-            match self.kept_back.get_mut(&home) {
-                Some(kept) if to != home => kept.push((to, name.clone(), heartbeat.clone())),
-                _ => self.tell(
-                    &to,
-                    Input::Heard {
-                        site: said.0,
-                        node: said.1,
-                        heartbeat: Box::new(said.2),
-                    },
-                ),
-            }
-        }
-    }
-
-    /// Everything that was kept back of a site arrives now.
-    pub(crate) fn drain(&mut self, from: &SiteName) {
-        for (to, name, heartbeat) in self.kept_back.remove(from).unwrap_or_default() {
-            self.tell(
-                &to,
-                Input::Heard {
-                    site: from.clone(),
-                    node: name,
-                    heartbeat: Box::new(heartbeat),
-                },
-            );
-        }
-    }
-
-    /// A look is a connection: it needs both directions, and something that answers.
-    fn looks_at(&self, from: &SiteName, other: &SiteName) -> bool {
-        let up = |agent: &Agent| {
-            agent
-                .database
-                .as_ref()
-                .is_some_and(|d| d.state != DatabaseState::Down)
-        };
-        self.reaches(from, other)
-            && self.reaches(other, from)
-            && !self.walls.contains(&(from.clone(), other.clone()))
-            && self
-                .agents
-                .values()
-                .any(|agent| agent.site == *other && up(agent))
     }
 
     /// An agent by its name.
