@@ -10,7 +10,7 @@ use tests::lab::kept::{Post, keep_logs};
 use tests::lab::loss::Loss;
 use tests::lab::narrative::Narrative;
 use tests::lab::scenario::{self, Scenario};
-use tests::lab::shown_run;
+use tests::lab::shown_run::{self, Declined};
 use tests::lab::traffic::Traffic;
 use tests::lab::wiring::Door;
 use tests::lab::world::{Lab, Setup};
@@ -144,7 +144,8 @@ async fn whole(up: Up, narrative: &Narrative) -> Result<u8> {
         },
         _ => shown.await?,
     };
-    if let Some(claim) = claim {
+    // By reference: it is given up after everything that it speaks for is gone.
+    if let Some(claim) = &claim {
         tell_where(&lab, narrative)?;
         claim.over(code)?;
         // Until somebody takes it down, by a signal.
@@ -170,6 +171,7 @@ async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(
         &mut lab, &traffic, up.loss, answers, narrative,
     ))
     .await;
+    let mut declined = false;
     let code = match shown {
         Ok(report) => {
             if let Some(path) = &up.report {
@@ -183,11 +185,12 @@ async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(
             u8::from(!report.whole)
         }
         Err(error) => {
+            declined = error.is::<Declined>();
             narrative.say(format!("the failover did not come to its end: {error:#}"));
             1
         }
     };
-    if code != 0 {
+    if code != 0 && !declined {
         let kept = keep_logs(lab.directory(), "run")?;
         narrative.say(format!("all logs are kept in {}", kept.display()));
     }
@@ -239,19 +242,16 @@ async fn down(narrative: &Narrative) -> Result<u8> {
 
 fn status(narrative: &Narrative) -> Result<u8> {
     let post = Post::of_user()?;
-    match post.holder()? {
-        Some(holder) => {
-            narrative.show(&format!(
-                "a kept lab is up: process {holder}, log {}",
-                post.log().display()
-            ));
-            Ok(0)
-        }
-        None => {
-            narrative.show("no kept lab is up");
-            Ok(1)
-        }
-    }
+    let Some(holder) = post.holder()? else {
+        narrative.show("no kept lab is up");
+        return Ok(1);
+    };
+    let log = post.log();
+    narrative.show(&format!(
+        "a kept lab is up: process {holder}, log {}",
+        log.display()
+    ));
+    Ok(0)
 }
 
 async fn play(name: &str, narrative: &Narrative) -> Result<u8> {

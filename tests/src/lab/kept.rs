@@ -73,14 +73,18 @@ impl Post {
     /// The process number of the kept lab, if one is up.
     ///
     /// # Errors
-    /// When its files cannot be read.
+    /// When its files cannot be read, such as while it starts or ends.
     pub fn holder(&self) -> Result<Option<i32>> {
-        if self.lock()?.is_some() {
+        if !self.is_held()? {
             return Ok(None);
         }
-        let text =
-            std::fs::read_to_string(self.directory.join("pid")).context("reading the pid file")?;
+        let text = std::fs::read_to_string(self.directory.join("pid"))
+            .context("a kept lab starts or ends just now: it has no pid file")?;
         Ok(Some(text.trim().parse().context("an odd pid file")?))
+    }
+
+    fn is_held(&self) -> Result<bool> {
+        Ok(self.lock()?.is_none())
     }
 
     /// Becomes the kept lab.
@@ -110,13 +114,17 @@ impl Post {
         let pid = Pid::from_raw(holder).context("an odd pid file")?;
         kill_process(pid, Signal::TERM).context("asking the lab to end")?;
         let deadline = Instant::now() + END;
-        while self.holder()?.is_some() {
+        while self.is_held()? {
             ensure!(
                 Instant::now() < deadline,
                 "process {holder} has not ended after {END:?}"
             );
             sleep(LOOK).await;
         }
+        for name in ["log", "lock"] {
+            drop(std::fs::remove_file(self.directory.join(name)));
+        }
+        drop(std::fs::remove_dir(&self.directory));
         Ok(true)
     }
 

@@ -20,6 +20,11 @@ use super::status;
 use super::traffic::Traffic;
 use super::world::Lab;
 
+/// The operator did not approve.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("declined by the answer {0:?}")]
+pub struct Declined(pub String);
+
 /// The site that is taken away.
 const LOST: &str = "dc1";
 const COMMAND: Duration = Duration::from_secs(20);
@@ -142,13 +147,11 @@ async fn ask(proposal: &Proposal, answers: &mut Answers, narrative: &Narrative) 
     if matches!(answers, Answers::Yes) {
         narrative.show(&format!("{site} (--yes)"));
     }
-    ensure!(
-        answer.as_deref() == Some(site.as_str()),
-        "declined: {}",
-        answer.map_or_else(
-            || "no answer".to_owned(),
-            |text| format!("{text:?} is not {site}")
-        )
-    );
-    Ok(())
+    if answer.as_deref() == Some(site.as_str()) {
+        return Ok(());
+    }
+    if answer.is_none() {
+        narrative.show("");
+    }
+    Err(Declined(answer.unwrap_or_else(|| "nothing".to_owned())).into())
 }
