@@ -1,6 +1,7 @@
 //! Lab, stand-ins and test fixtures.
 
 pub mod account;
+pub mod bench;
 pub mod kubernetes;
 pub mod lab;
 pub mod nats_cluster;
@@ -10,5 +11,6 @@ pub mod postgres;
 pub mod process;
 pub mod relay;
 pub mod scratch;
+pub mod simulation;
 pub mod writability;
 pub mod writer;
