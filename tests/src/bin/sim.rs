@@ -1,5 +1,6 @@
 //! Plays histories of the simulation from seeds.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -27,7 +28,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let one = arguments.seed.map(|seed| seed..seed.saturating_add(1));
-    let seeds = one.or(arguments.seeds.clone()).unwrap_or(0..100);
+    let seeds = one.or_else(|| arguments.seeds.clone()).unwrap_or(0..100);
     let begun = Instant::now();
     let mut summary = Summary::default();
     let mut text = String::new();
@@ -47,10 +48,9 @@ fn main() -> ExitCode {
     let millis = u64::try_from(begun.elapsed().as_millis())
         .unwrap_or(u64::MAX)
         .max(1);
-    text.push_str(&format!(
-        "{summary}histories/s {}\n",
-        summary.histories * 1_000 / millis
-    ));
+    let rate = summary.histories * 1_000 / millis;
+    // Writing to a String never fails.
+    let _ = writeln!(text, "{summary}histories/s {rate}");
     // A reader that has gone away is no failure of the simulation.
     let _ = std::io::stdout().write_all(text.as_bytes());
     if summary.violations.is_empty() {

@@ -43,7 +43,7 @@ impl World {
             7 => self.break_for(span, "bus down", Fault::BusDown(a)),
             8 => self.break_for(span, "weather", Fault::Weather),
             9 => self.fault("coordinator crash", &a, |world, site| {
-                world.crash_seat(site)
+                world.crash_seat(site);
             }),
             10 | 11 => {
                 let sent = self.dice.permille(500);

@@ -9,6 +9,8 @@ mod checker;
 mod database;
 mod dice;
 mod fault;
+mod labour;
+mod lead;
 mod network;
 mod operator;
 mod report;

@@ -1,0 +1,205 @@
+//! The lead: renewed and taken by writes alone, believed in for a lease that ends by the own clock.
+
+use decision::{Durable, Fresh, Input};
+use shared::clock::{Millis, Mono};
+use shared::epoch::Term;
+use shared::id::SiteName;
+
+use super::Flaw;
+use super::seat::Held;
+use super::store::Lead;
+use super::world::{Event, World};
+
+/// A lead holds so long from the sending of its last accepted renewal.
+const LEASE: Millis = Millis(4_000);
+/// A lead that stands unchanged for so long may be taken.
+const UNCHANGED: Millis = Millis(6_000);
+
+impl World {
+    /// Renews the lead, or watches the one that stands.
+    pub(super) fn look_at_store(&mut self, site: &SiteName) {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        if !self.store.serves(&self.network, &self.sites, now, wait)
+            || !self.store.reachable(&self.network, site)
+        {
+            return;
+        }
+        let revision = self.store.lead.revision;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        let (local, life) = (seat.clock.mono(now), seat.life);
+        let leads = seat.held.is_some();
+        if !leads {
+            if seat.lead_seen.is_none_or(|(seen, _)| seen != revision) {
+                seat.lead_seen = Some((revision, local));
+            }
+            self.mirror(site, life);
+        }
+        let seat = &self.seats[site];
+        let stands = seat
+            .lead_seen
+            .is_some_and(|(_, since)| since.after(UNCHANGED) <= local);
+        let is_free = self.store.lead.value.is_none();
+        if leads || stands || is_free {
+            let after = self.dice.between(1, 120);
+            let revision = if leads { u64::MAX } else { revision };
+            self.plan(
+                after,
+                Event::Campaign {
+                    site: site.clone(),
+                    life,
+                    revision,
+                    beat: local.0,
+                },
+            );
+        }
+    }
+
+    fn mirror(&mut self, site: &SiteName, life: u64) {
+        if let Some((version, stack)) = self.store.stack.value.clone()
+            && self.seats[site]
+                .core
+                .stack()
+                .is_none_or(|(own, _)| own != version)
+        {
+            self.deliver(
+                site,
+                life,
+                Input::StackInForce {
+                    version,
+                    stack: Box::new(stack),
+                },
+            );
+        }
+        let leader = self
+            .store
+            .lead
+            .value
+            .as_ref()
+            .map(|lead| (lead.site.clone(), Term(lead.term)));
+        let input = Input::Mirrored {
+            durable: self.store.state.value.clone().map(Box::new),
+            ticket: self.store.ticket.value.clone(),
+            leader,
+        };
+        self.deliver(site, life, input);
+    }
+
+    /// A renewal, or an attempt to take the lead, arrives at the store.
+    pub(super) fn campaign(&mut self, site: &SiteName, life: u64, revision: u64, beat: u64) {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if !serves || seat.life != life || !seat.up || !self.store.reachable(&self.network, site) {
+            return;
+        }
+        let is_long = self.flaw == Some(Flaw::LeaseTooLong);
+        let until = Mono(beat).after(if is_long { Millis(60_000) } else { LEASE });
+        let standing = self.store.lead.value.clone();
+        if let Some(held) = &mut seat.held {
+            let term = held.term;
+            if standing
+                .as_ref()
+                .is_some_and(|lead| lead.site == *site && lead.term == term)
+            {
+                held.until = held.until.max(until);
+                self.store.lead.value = Some(Lead {
+                    site: site.clone(),
+                    term,
+                    beat,
+                });
+                self.store.lead.revision += 1;
+            } else {
+                self.lose_lead(site, "another leads");
+            }
+            return;
+        }
+        if self.store.lead.revision != revision {
+            return;
+        }
+        let term = standing.map_or(0, |lead| lead.term) + 1;
+        self.store.lead.value = Some(Lead {
+            site: site.clone(),
+            term,
+            beat,
+        });
+        self.store.lead.revision += 1;
+        seat.session += 1;
+        seat.held = Some(Held {
+            term,
+            until,
+            taken_over: false,
+        });
+        let session = seat.session;
+        let after = self.dice.between(5, 200);
+        self.say(format_args!("{site} takes the lead in term {term}"));
+        self.plan(
+            after,
+            Event::TakeOver {
+                site: site.clone(),
+                session,
+            },
+        );
+    }
+
+    pub(super) fn take_over(&mut self, site: &SiteName, session: u64) {
+        let fresh = Fresh(self.dice.uuid());
+        let time = self.time;
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        if seat.session != session || !seat.up {
+            return;
+        }
+        let Some(held) = &mut seat.held else { return };
+        held.taken_over = true;
+        let (term, life) = (Term(held.term), seat.life);
+        seat.known = (self.store.state.revision, self.store.stack.revision);
+        let durable: Option<Durable> = self.store.state.value.clone();
+        seat.written.clone_from(&durable);
+        let ticket = self.store.ticket.value.clone();
+        if let Some((version, stack)) = self.store.stack.value.clone() {
+            self.deliver(
+                site,
+                life,
+                Input::StackInForce {
+                    version,
+                    stack: Box::new(stack),
+                },
+            );
+        }
+        self.checker.leads(time, site, &self.seats);
+        self.deliver(
+            site,
+            life,
+            Input::Led {
+                term,
+                durable: durable.map(Box::new),
+                ticket,
+                fresh,
+            },
+        );
+    }
+
+    pub(super) fn lose_lead(&mut self, site: &SiteName, reason: &str) {
+        let time = self.time;
+        self.say(format_args!("{site} leads no more: {reason}"));
+        let Some(seat) = self.seats.get_mut(site) else {
+            return;
+        };
+        seat.held = None;
+        seat.session += 1;
+        seat.writing = false;
+        seat.lead_seen = None;
+        while seat.core.poll_output().is_some() {}
+        seat.core.handle(
+            seat.clock.now(time),
+            Input::LeadLost {
+                reason: reason.to_owned(),
+            },
+        );
+    }
+}
