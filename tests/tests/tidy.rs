@@ -227,9 +227,9 @@ fn a_test_that_is_not_run_says_why() {
 fn sites_are_called_by_their_role() {
     let words = ["master", "slave", "masters", "slaves"];
     let breach = |line: &str| {
-        words
-            .iter()
-            .any(|word| has_word(&line.to_lowercase(), word))
+        // Kubernetes' own name of its administrators.
+        let ours = line.to_lowercase().replace("system:masters", "");
+        words.iter().any(|word| has_word(&ours, word))
     };
     none("primary and standby", &lines(&sources(), breach));
 }
