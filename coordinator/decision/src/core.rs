@@ -10,7 +10,7 @@ use shared::clock::{Millis, Mono};
 use shared::epoch::{Epoch, StackVersion, Term};
 use shared::id::{NodeName, Nonce, SiteName};
 use shared::stack::Stack;
-use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, SiteSighting, Ticket, Unfit};
+use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, Ticket, Unfit};
 use uuid::Uuid;
 
 use crate::assessment;
@@ -149,38 +149,6 @@ impl Core {
     /// The ticket, as last known.
     pub fn ticket(&self) -> Option<&Ticket> {
         self.ticket.as_ref()
-    }
-
-    /// What this coordinator hears, to be published once a second.
-    pub fn observation(&self, now: Now, sequence: u64) -> Observation {
-        let sites: Vec<SiteName> = match &self.stack {
-            Some((_, stack)) => stack.sites.keys().cloned().collect(),
-            None => self
-                .inventory
-                .heard_sites()
-                .map(|(site, _)| site.clone())
-                .collect(),
-        };
-        let others = sites.into_iter().filter(|site| *site != self.ears.site);
-        let sites = others
-            .map(|site| {
-                let sighting = self.inventory.heard_of(&site);
-                let age_ms = sighting.map(|s| now.mono.since(s.at));
-                let by = sighting.map(|s| (s.node.clone(), s.channel));
-                SiteSighting { site, age_ms, by }
-            })
-            .collect();
-        Observation {
-            process: self.identity.process,
-            sequence,
-            sent_at: now.wall,
-            uptime_ms: Some(now.mono.since(self.ears.started)),
-            term: self.term(),
-            leads: self.leads(),
-            stack_version: self.stack.as_ref().map(|(version, _)| *version),
-            fitness: self.own_fitness(now.mono),
-            sites,
-        }
     }
 
     /// Routes an input; true when the whole is to be looked at anew.
@@ -372,18 +340,6 @@ impl Core {
             store_fault: self.store_fault.as_deref(),
             now,
         })
-    }
-
-    fn own_fitness(&self, now: Mono) -> Fitness {
-        let Some((_, stack)) = &self.stack else {
-            return self.ears.fitness.clone();
-        };
-        let unfit = self.ears.unfit(&self.inventory, &stack.policy, now);
-        if unfit.is_empty() {
-            Fitness::Fit
-        } else {
-            Fitness::Unfit(unfit)
-        }
     }
 
     pub(crate) fn epoch(&self) -> Epoch {

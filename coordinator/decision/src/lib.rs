@@ -32,6 +32,7 @@ mod inventory;
 mod journal;
 mod leading;
 mod loss;
+mod observing;
 mod outbox;
 mod output;
 mod phase;
