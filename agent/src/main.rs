@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         }
     };
     if let Err(error) = telemetry::start(&config.log, config.log_format) {
-        complain(&format!("pointsman-agent: {}", Chain(&error)));
+        complain(&format!("{}: {}", path.display(), Chain(&error)));
         return ExitCode::from(USAGE);
     }
     if arguments.check_config {

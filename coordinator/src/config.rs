@@ -102,8 +102,7 @@ impl Config {
         let top = document.top();
         let stack: Option<StackName> = top.required("stack", A_NAME);
         let site: Option<SiteName> = top.required("site", A_NAME);
-        let state_dir: Option<PathBuf> =
-            top.required("state_dir", "a directory, like /var/lib/pointsman");
+        let state_dir = state_dir(&top);
         let log = if top.has("log") {
             top.optional("log", "a log filter, like info")
         } else {
@@ -150,6 +149,21 @@ impl LeadConfig {
             .duration()
             .saturating_sub(LEASE_MARGIN.duration())
     }
+}
+
+/// A service has no useful working directory, so only an absolute path says where it is.
+fn state_dir(top: &Section<'_>) -> Option<PathBuf> {
+    const ALLOWED: &str = "an absolute directory, like /var/lib/pointsman";
+    let path: PathBuf = top.required("state_dir", ALLOWED)?;
+    if path.is_absolute() {
+        return Some(path);
+    }
+    top.problem(
+        "state_dir",
+        format!("{:?}", path.display().to_string()),
+        ALLOWED,
+    );
+    None
 }
 
 fn nats(section: Section<'_>, site: Option<&SiteName>) -> Option<NatsConfig> {

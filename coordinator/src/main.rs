@@ -33,12 +33,12 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&Chain(&error).to_string()),
     };
+    if let Err(error) = telemetry::start(&config.log, config.log_format) {
+        return refuse(&format!("{}: {}", arguments.config.display(), Chain(&error)));
+    }
     if arguments.check_config {
         say(&format!("{}: good", arguments.config.display()));
         return ExitCode::SUCCESS;
-    }
-    if let Err(error) = telemetry::start(&config.log, config.log_format) {
-        return refuse(&Chain(&error).to_string());
     }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
