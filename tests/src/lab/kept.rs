@@ -108,24 +108,25 @@ impl Post {
     /// # Errors
     /// When it does not end.
     pub async fn take_down(&self) -> Result<bool> {
-        let Some(holder) = self.holder()? else {
-            return Ok(false);
-        };
-        let pid = Pid::from_raw(holder).context("an odd pid file")?;
-        kill_process(pid, Signal::TERM).context("asking the lab to end")?;
+        let holder = self.holder()?;
+        if let Some(holder) = holder {
+            let pid = Pid::from_raw(holder).context("an odd pid file")?;
+            kill_process(pid, Signal::TERM).context("asking the lab to end")?;
+        }
         let deadline = Instant::now() + END;
         while self.is_held()? {
             ensure!(
                 Instant::now() < deadline,
-                "process {holder} has not ended after {END:?}"
+                "{holder:?} has not ended after {END:?}"
             );
             sleep(LOOK).await;
         }
+        // Whatever of these is not there was not left behind.
         for name in ["log", "lock"] {
             drop(std::fs::remove_file(self.directory.join(name)));
         }
         drop(std::fs::remove_dir(&self.directory));
-        Ok(true)
+        Ok(holder.is_some())
     }
 
     /// Starts this program again in the background with `arguments`, shows its log until the failover is
