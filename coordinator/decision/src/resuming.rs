@@ -37,10 +37,13 @@ impl Core {
         if let Some(number) = waive {
             waive_step(run, halted, number, actor, now, reason)?;
         }
+        // Only a halt before one of these began was about a site that was sighted again.
+        run.resumed |= match run.plan.step(halted).map(|step| step.work.kind()) {
+            Some("revoke" | "grant") => true,
+            Some("promote") => !run.steps.contains_key(&halted),
+            Some(_) | None => false,
+        };
         retry_failed(run);
-        // Only a halt before the right to be live changed hands was about a site that was sighted again.
-        let kind = run.plan.step(halted).map(|step| step.work.kind());
-        run.resumed |= matches!(kind, Some("revoke" | "grant"));
         run.state = RunState::Running;
         let id = run.id;
         self.touch();

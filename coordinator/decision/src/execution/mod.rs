@@ -238,8 +238,10 @@ impl Core {
 
     /// Writes the intent of a group's steps and begins them. False when the run halted instead.
     fn start_group(&mut self, now: Now, steps: &[Step]) -> bool {
-        let ticket_step = |step: &&Step| matches!(step.work, Work::Revoke | Work::Grant);
-        if let Some(step) = steps.iter().find(ticket_step)
+        // A promotion that was refused may be resumed long after the grant: the old site may live by then.
+        let moves_the_right =
+            |step: &&Step| matches!(step.work.kind(), "revoke" | "grant" | "promote");
+        if let Some(step) = steps.iter().find(moves_the_right)
             && let Some(reason) = self.seen_again(now.mono)
         {
             self.halt_run(now, step.number, &reason);
