@@ -13,7 +13,15 @@ use crate::request::Request;
 /// The reply to a request that changes nothing and needs nothing but the core.
 pub fn reply(request: &Request, core: &Core, now: Now, from: Answerer) -> Reply {
     match request {
-        Request::Status => Reply::Status(Box::new(core.status(now))),
+        Request::Status => {
+            let led = from.leads || from.leader.is_some();
+            let view = if led {
+                core.status(now)
+            } else {
+                core.status_unled(now)
+            };
+            Reply::Status(Box::new(view))
+        }
         Request::Explain => Reply::Explain(ExplainReply {
             from,
             explain: core.explain(now),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, Term};
 use shared::id::{Actor, CommandId, Nonce, ProposalId, RunId};
-use shared::wire::{ApprovalProof, ProofLine};
+use shared::wire::{ApprovalProof, AuditEvent, ProofLine};
 
 use crate::plan::Plan;
 use crate::proposal::Proposal;
@@ -41,6 +41,10 @@ pub struct Durable {
     pub past_runs: Vec<Run>,
     /// Proposals are suspended.
     pub hold: Option<Hold>,
+    /// Events that speak of this state and were to be said after it was written: a new leader says them again, and
+    /// the audit stream drops those that it has.
+    #[serde(default)]
+    pub unrecorded: Vec<AuditEvent>,
     /// An operator rejected the last proposal: why no other is raised until the site was sighted again.
     #[serde(default)]
     pub rejection: Option<String>,
@@ -194,6 +198,7 @@ impl Durable {
             run: None,
             past_runs: Vec::new(),
             hold: None,
+            unrecorded: Vec::new(),
             rejection: None,
         }
     }

@@ -30,6 +30,9 @@ impl Core {
         self.durable.term = term;
         self.ticket = ticket;
         self.store_fault = self.regression();
+        for event in std::mem::take(&mut self.durable.unrecorded) {
+            self.record(event);
+        }
         let event = self.scene(now).event(
             "lead-taken",
             Severity::Info,

@@ -15,9 +15,11 @@ impl Core {
         self.outbox.push_back(output);
     }
 
-    /// An event for the audit, said after the state that it speaks of is written.
+    /// An event for the audit, said after the state that it speaks of is written, and kept in that state: when the
+    /// lead is lost between the write and the saying, the next leader says it.
     pub(crate) fn record(&mut self, event: AuditEvent) {
         self.events.push(event);
+        self.touch();
     }
 
     /// The state changed: it is written before anything else is said.
@@ -41,6 +43,7 @@ impl Core {
             self.durable.summary = self.durable_summary();
             let epoch = self.epoch();
             self.durable.epoch_max = self.durable.epoch_max.max(epoch);
+            self.durable.unrecorded.clone_from(&self.events);
             self.outbox
                 .push_back(Output::Persist(Persist::State(Box::new(
                     self.durable.clone(),

@@ -6,6 +6,7 @@ use crate::assessment::Scene;
 use crate::candidate::{choose, targets};
 use crate::finding::{Finding, row_of};
 use crate::loss::bound;
+use crate::sighting::Vote;
 use crate::view::ReadinessView;
 
 /// Judges readiness.
@@ -16,6 +17,7 @@ pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessVie
         .filter(|f| row_of(f.code).blocks)
         .map(|f| f.sentence.clone())
         .collect();
+    obstacles.extend(without_vote(scene));
     let Some(target) = targets(scene.inventory, scene.stack, live, scene.now)
         .into_iter()
         .next()
@@ -40,6 +42,7 @@ pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessVie
             }
         }
     }
+    obstacles.extend(cluster_out_of_reach(scene, &target));
     let loss = bound(scene.inventory, scene.stack, live, &choices, scene.now);
     ReadinessView {
         protected: obstacles.is_empty(),
@@ -47,6 +50,36 @@ pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessVie
         loss: Some(loss.summary),
         obstacles,
     }
+}
+
+/// A loss is confirmed by every observer: while one has no vote, no loss would ever be proposed.
+fn without_vote(scene: &Scene<'_>) -> Vec<String> {
+    let votes = scene.votes(scene.live());
+    let silenced = votes.iter().filter_map(|vote| match &vote.vote {
+        Vote::None(why) => Some(format!(
+            "observer {} has no vote, so a loss of {} could not be confirmed: {}",
+            vote.observer,
+            scene.live(),
+            why.words()
+        )),
+        Vote::Sighted | Vote::Silent => None,
+    });
+    silenced.collect()
+}
+
+/// Workloads are started by one agent; while it is silent a run would halt at its first check.
+fn cluster_out_of_reach(scene: &Scene<'_>, target: &SiteName) -> Option<String> {
+    if scene.stack.workloads.is_empty() {
+        return None;
+    }
+    let Some(node) = scene.stack.clusters.get(target) else {
+        return Some(format!("the stack names no Kubernetes agent in {target}"));
+    };
+    let Some(agent) = scene.inventory.agent(target, node) else {
+        return Some(format!("{node}: its agent was never heard"));
+    };
+    let age = agent.age(scene.now);
+    (!scene.fresh(age)).then(|| format!("{node}: what is known of it is {} old", age.human()))
 }
 
 /// The choice as it would be a moment after the primary is gone: a standby that still receives is no obstacle.

@@ -19,18 +19,41 @@ use crate::view::{
     WorkloadsView,
 };
 
+/// What stands in the way while no coordinator leads.
+const NOBODY_LEADS: &str = "no coordinator is known to lead: nothing can be proposed or approved until one does \
+     (two of the three NATS servers and the provisioned store are needed)";
+
 impl Core {
     /// The status at this instant, as this coordinator knows it.
     pub fn status(&self, now: Now) -> StatusView {
+        self.status_as(now, true)
+    }
+
+    /// The status while no coordinator is known to lead: however well everything looks, nothing is proposed,
+    /// approved or carried out, and the first words say so.
+    pub fn status_unled(&self, now: Now) -> StatusView {
+        self.status_as(now, false)
+    }
+
+    fn status_as(&self, now: Now, led: bool) -> StatusView {
         let view = self.view(now.mono);
         let findings = view.as_ref().map(assess).unwrap_or_default();
         let sites = view.as_ref().map(|view| sites(view)).unwrap_or_default();
-        let readiness = view
+        let mut readiness = view
             .as_ref()
             .map_or_else(unready, |view| readiness(view, &findings));
+        if !led {
+            readiness.protected = false;
+            readiness.obstacles.insert(0, NOBODY_LEADS.to_owned());
+        }
+        let summary = self.summary(now.mono, &findings, &readiness);
         StatusView {
             schema: 1,
-            summary: self.summary(&findings, &readiness),
+            summary: if led {
+                summary
+            } else {
+                format!("nobody leads; {summary}")
+            },
             stack: self.stack.as_ref().map(|(_, stack)| stack.name.clone()),
             stack_version: self.stack.as_ref().map(|(version, _)| *version),
             as_of: now.wall,
@@ -97,7 +120,7 @@ impl Core {
         }
     }
 
-    fn summary(&self, findings: &[Finding], readiness: &ReadinessView) -> String {
+    fn summary(&self, now: Mono, findings: &[Finding], readiness: &ReadinessView) -> String {
         let Some((_, stack)) = &self.stack else {
             return "no stack is in force; apply one with `pointsman stack apply FILE`".to_owned();
         };
@@ -126,7 +149,17 @@ impl Core {
                     .iter()
                     .find(|f| row_of(f.code).severity > shared::wire::Severity::Info);
                 let first = gravest.map_or_else(String::new, |f| format!("; {}", f.sentence));
-                format!("{}: {live} is live, {protected}{first}", stack.name)
+                let sighted = self
+                    .live_votes(now)
+                    .iter()
+                    .any(|vote| vote.vote == Vote::Sighted);
+                let doubted = matches!(self.shown_phase(), Phase::Unknown | Phase::Suspecting);
+                let is_live = if sighted || !doubted {
+                    format!("{live} is live")
+                } else {
+                    format!("it is not known whether {live} lives")
+                };
+                format!("{}: {is_live}, {protected}{first}", stack.name)
             }
         }
     }

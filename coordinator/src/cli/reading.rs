@@ -77,11 +77,12 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
     })
 }
 
-/// Degraded, when the status says so.
+/// Degraded, when the status says so: a warning, or a failover that would not work.
 fn code(verb: Verb, value: &Value) -> ExitCode {
     let degraded = verb == Verb::Status
-        && read::<StatusView>(value)
-            .is_ok_and(|view| view.findings.iter().any(|f| f.severity > Severity::Info));
+        && read::<StatusView>(value).is_ok_and(|view| {
+            !view.readiness.protected || view.findings.iter().any(|f| f.severity > Severity::Info)
+        });
     if degraded {
         ExitCode::from(DEGRADED)
     } else {
