@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bus::{Connection, Journal, JournalError};
 use serde_json::Value;
-use shared::id::{ProcessId, StackName};
+use shared::digest::ContentDigest;
+use shared::id::StackName;
 use shared::subject::{self, Subject};
 use shared::telemetry::Chain;
 use shared::wire::AuditEvent;
@@ -49,10 +50,8 @@ type Appending = Pin<Box<dyn Future<Output = Result<Journal, JournalError>> + Se
 struct Trail {
     connection: Connection,
     stack: StackName,
-    process: ProcessId,
     path: PathBuf,
     file: Option<File>,
-    count: u64,
     backlog: VecDeque<Waiting>,
     journal: Option<Journal>,
     complained: bool,
@@ -61,20 +60,13 @@ struct Trail {
 
 impl Audit {
     /// Starts the trail, which runs until the last clone of this handle is gone and nothing waits any more.
-    pub fn start(
-        connection: Connection,
-        stack: StackName,
-        process: ProcessId,
-        state_dir: &Path,
-    ) -> (Self, Running) {
+    pub fn start(connection: Connection, stack: StackName, state_dir: &Path) -> (Self, Running) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let trail = Trail {
             connection,
             stack,
-            process,
             path: state_dir.join(FILE),
             file: None,
-            count: 0,
             backlog: VecDeque::new(),
             journal: None,
             complained: false,
@@ -123,7 +115,6 @@ impl Trail {
 
     /// Writes the event to the file and lets it wait for the stream.
     fn take(&mut self, event: AuditEvent) {
-        self.count += 1;
         let body = json::cleaned(&event);
         if let Err(error) = self.write(&body) {
             tracing::error!(path = %self.path.display(), error = %Chain(&error), "the audit file cannot be written");
@@ -138,7 +129,8 @@ impl Trail {
                 );
             }
         }
-        let id = format!("{}-{}-{}", event.term, self.process, self.count);
+        // By its content: a new leader that says a word of its predecessor again does not make it stand twice.
+        let id = ContentDigest::of(&event).to_string();
         let subject = Subject::event(&self.stack, &event.kind);
         self.backlog.push_back(Waiting { subject, body, id });
     }

@@ -34,7 +34,11 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&Chain(&error).to_string()),
     };
     if let Err(error) = telemetry::start(&config.log, config.log_format) {
-        return refuse(&format!("{}: {}", arguments.config.display(), Chain(&error)));
+        return refuse(&format!(
+            "{}: {}",
+            arguments.config.display(),
+            Chain(&error)
+        ));
     }
     if arguments.check_config {
         say(&format!("{}: good", arguments.config.display()));

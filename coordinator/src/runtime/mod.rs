@@ -287,7 +287,6 @@ impl Runtime {
         self.audit = Some(Audit::start(
             connection.clone(),
             stack.clone(),
-            self.process,
             &self.config.state_dir,
         ));
         tokio::spawn(opening::bucket(
