@@ -13,7 +13,7 @@ pub(super) const LEAD_SCHEMA: u32 = 1;
 /// The record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeadRecord {
-    /// [`LEAD_SCHEMA`].
+    /// Version of this JSON.
     pub schema: u32,
     /// One sentence for people who look with `nats kv get`.
     pub summary: String,

@@ -21,7 +21,7 @@ pub fn line<T: Serialize>(value: &T) -> String {
 /// A value as indented JSON, for people.
 ///
 /// # Panics
-/// As [`line`].
+/// As [`line()`].
 pub fn pretty<T: Serialize>(value: &T) -> String {
     match serde_json::to_string_pretty(value) {
         Ok(text) => text.split('\n').map(escaped).collect::<Vec<_>>().join("\n"),
