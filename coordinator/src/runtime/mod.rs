@@ -357,7 +357,10 @@ impl Runtime {
         let live_leader = if leads {
             Some(self.config.site.clone())
         } else {
-            lead.live_leader(now.mono, self.config.lead.lease).cloned()
+            // Its own record, when it does not lead, is one that it could not renew.
+            lead.live_leader(now.mono, self.config.lead.lease)
+                .filter(|site| **site != self.config.site)
+                .cloned()
         };
         Situation { leads, live_leader }
     }
