@@ -1,9 +1,9 @@
 //! A stack comes in force: compared with the one that the operator saw, and never during a run.
 
-use shared::epoch::{Epoch, StackVersion};
+use shared::epoch::StackVersion;
 use shared::id::{Actor, Nonce};
-use shared::stack::{Stack, difference};
-use shared::wire::{Severity, Ticket};
+use shared::stack::{Database, Member, Stack, difference};
+use shared::wire::{DatabaseRole, DatabaseState, Severity, Ticket};
 
 use crate::approval::refused;
 use crate::core::Core;
@@ -42,8 +42,16 @@ impl Core {
         if let Some(reason) = self.unfit_stack(&stack) {
             return Err(refused("stack", reason, true));
         }
+        let elsewhere = self
+            .ticket
+            .is_none()
+            .then(|| self.live_elsewhere(now, &stack));
+        if let Some(reason) = elsewhere.flatten() {
+            return Err(refused("live-elsewhere", reason, true));
+        }
         let differences = difference(self.stack.as_ref().map(|(_, stack)| stack), &stack);
-        if differences.is_empty() {
+        // A store that was made anew lacks the stack and the ticket, whatever this process remembers.
+        if differences.is_empty() && self.ticket.is_some() {
             return Ok(accepted_answer(
                 "nothing changes: the same stack is in force".to_owned(),
             ));
@@ -77,13 +85,39 @@ impl Core {
         })
     }
 
-    /// The first epoch belongs to the stack's primary site.
+    /// Why a first ticket may not be made: a store that is made anew must not name one site while another is live.
+    fn live_elsewhere(&self, now: Now, stack: &Stack) -> Option<String> {
+        let holder = stack.first_primary();
+        let members = stack.databases.iter().flat_map(Database::members);
+        let mut others = members.filter(|member| member.site != *holder);
+        let writes = |member: &&Member| {
+            let agent = self.inventory.agent(&member.site, &member.node);
+            let fresh = agent.filter(|agent| agent.age(now.mono) <= stack.policy.silence_ms);
+            fresh
+                .and_then(|agent| agent.heartbeat.database.as_ref())
+                .is_some_and(|database| {
+                    database.state == DatabaseState::Up
+                        && database.role == Some(DatabaseRole::Primary)
+                })
+        };
+        others.find(writes).map(|member| {
+            format!(
+                "the file has {holder} as primary, and {} says that its database in {} writes: name the live site as \
+                 primary, or stop that database",
+                member.node, member.site
+            )
+        })
+    }
+
+    /// The first epoch belongs to the stack's primary site; it is above every epoch that any agent has obeyed, so
+    /// that a store made anew does not give orders that agents must refuse.
     pub(crate) fn first_ticket(&mut self, now: Now, stack: &Stack) {
         let holder = stack.first_primary().clone();
+        let epoch = self.next_epoch();
         let to = Ticket {
-            summary: format!("{holder} holds the right to be live in epoch 1"),
+            summary: format!("{holder} holds the right to be live in epoch {epoch}"),
             incarnation: Nonce::new(self.draw("incarnation")),
-            epoch: Epoch(1),
+            epoch,
             holder,
             grant: Some(Nonce::new(self.draw("grant"))),
             changed_at: now.wall,

@@ -27,6 +27,8 @@ pub enum FindingCode {
     ObserverUnfit,
     /// An observer is not heard.
     ObserverMissing,
+    /// A coordinator is silent while agents of its site live.
+    CoordinatorSilent,
     /// An agent is silent while its site is sighted.
     AgentSilent,
     /// A database does not answer while its site is sighted.
@@ -98,7 +100,7 @@ const fn row(code: C, severity: Severity, blocks: bool, meaning: &'static str) -
 }
 
 /// Every finding, the gravest first.
-pub const FINDINGS: [FindingRow; 26] = [
+pub const FINDINGS: [FindingRow; 27] = [
     row(
         C::TwoPrimaries,
         Critical,
@@ -201,6 +203,12 @@ pub const FINDINGS: [FindingRow; 26] = [
         Warning,
         false,
         "an observer judges itself unfit and has no vote",
+    ),
+    row(
+        C::CoordinatorSilent,
+        Warning,
+        false,
+        "a coordinator is silent while agents of its site live: one fewer can lead",
     ),
     row(
         C::AgentSilent,

@@ -76,7 +76,7 @@ fn sites(view: &StatusView) -> Table {
         "DATABASE",
         "TL:LSN",
         "LAG(age)",
-        "K8S",
+        "K8S(age)",
         "READY",
     ]);
     for site in &view.sites {
@@ -180,7 +180,10 @@ fn workloads(site: &SiteView) -> String {
             }
             .to_owned()
         },
-        |w| format!("{}/{} of {}", w.ready, w.wanted, w.declared),
+        |w| {
+            let age = age::short(w.age_ms);
+            format!("{}/{} of {} ({age})", w.ready, w.wanted, w.declared)
+        },
     )
 }
 

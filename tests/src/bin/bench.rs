@@ -118,8 +118,8 @@ impl Bench {
         let recovery = promotion::median(&promotions.recovery)?.as_secs_f64();
         self.figures.bare_promote_ms = Some(rounded(bare * 1000.0));
         self.figures.promote_step_ms = Some(rounded(step * 1000.0));
-        self.figures.promote_ratio = Some(rounded(step / bare));
-        self.figures.promote_recovery_ratio = Some(rounded(recovery / bare));
+        self.figures.promote_whole_ratio = Some(rounded(step / bare));
+        self.figures.promote_ratio = Some(rounded(recovery / bare));
         self.tell("the live site is killed");
         let failover = Box::pin(failover::measure(&mut lab, Loss::Kill)).await?;
         self.figures.detect_over_window_ms_kill = Some(failover.detect_over_window_ms);

@@ -1,7 +1,7 @@
 //! Findings about databases and workloads.
 
 use shared::clock::Millis;
-use shared::id::SiteName;
+use shared::id::{NodeName, SiteName};
 use shared::stack::{Database, Member};
 use shared::wire::{DatabaseRole, DatabaseSample, DatabaseState, ReceiverStatus};
 
@@ -34,6 +34,17 @@ fn fresh_sample<'a>(member: &Member, scene: &Scene<'a>) -> Option<&'a DatabaseSa
         agent.heartbeat.database.as_ref()
     } else {
         None
+    }
+}
+
+impl Scene<'_> {
+    /// The agent of a site that freshly says that its database writes, if there is one.
+    pub(crate) fn writer_in(&self, site: &SiteName) -> Option<&NodeName> {
+        let members = self.stack.databases.iter().flat_map(Database::members);
+        members
+            .filter(|member| member.site == *site)
+            .find(|member| fresh_sample(member, self).is_some_and(writes))
+            .map(|member| &member.node)
     }
 }
 

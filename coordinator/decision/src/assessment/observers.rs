@@ -56,6 +56,18 @@ fn observers(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
         found(findings, FindingCode::ObserverUnfit, sentence);
     }
     for (site, record) in scene.inventory.coordinators() {
+        let age = scene.now.since(record.said_at);
+        let agents_live = scene
+            .inventory
+            .agents_of(site)
+            .any(|(_, agent)| scene.fresh(agent.age(scene.now)));
+        if age >= scene.silence() && agents_live {
+            let sentence = format!(
+                "the coordinator in {site} has been silent for {} and agents of {site} live: one coordinator fewer can lead",
+                age.human()
+            );
+            found(findings, FindingCode::CoordinatorSilent, sentence);
+        }
         let other = record.observation.stack_version;
         if scene.fresh(scene.now.since(record.said_at))
             && other.is_some_and(|version| version != scene.version)

@@ -273,9 +273,18 @@ impl Core {
         true
     }
 
-    /// The old site lives again between revoke and promotion, and nobody proved that its database is stopped.
+    /// Why nothing may be promoted now: the old site lives, and nobody proved that its database is stopped.
+    ///
+    /// An operator who resumes may know better than a sighting; nobody knows better than the old database's own
+    /// agent, when that one says that it writes.
     pub(super) fn seen_again(&self, now: Mono) -> Option<String> {
         let run = self.durable.run.as_ref()?;
+        let view = self.view(now)?;
+        if let Some(node) = view.writer_in(&run.plan.from) {
+            return Some(format!(
+                "{node} says that its database writes: stop it, then resume, or abandon"
+            ));
+        }
         let fenced = run
             .plan
             .steps
@@ -286,7 +295,6 @@ impl Core {
         if run.resumed || fenced.clone().count() > 0 && fenced.clone().all(proved) {
             return None;
         }
-        let view = self.view(now)?;
         let votes = view.votes(&run.plan.from);
         let sighted = votes.iter().find(|vote| vote.vote == Vote::Sighted)?;
         let words = crate::proposing::sighted_words(sighted, now, Some(&run.plan.from));

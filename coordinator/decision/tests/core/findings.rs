@@ -51,7 +51,7 @@ fn replace_stack(world: &mut World, change: fn(&mut shared::stack::Stack)) {
 
 use FindingCode as C;
 
-const CASES: [Case; 26] = [
+const CASES: [Case; 27] = [
     case(
         C::TwoPrimaries,
         |w| write_in(w, "dc2-db"),
@@ -150,6 +150,17 @@ const CASES: [Case; 26] = [
         |w| {
             w.stopped.insert(site("dc3"));
             seconds(w, 10);
+        },
+    ),
+    case(
+        C::CoordinatorSilent,
+        |w| {
+            w.stopped.insert(site("dc3"));
+            seconds(w, 10);
+        },
+        |w| {
+            w.stopped.insert(site("dc3"));
+            seconds(w, 5);
         },
     ),
     case(
@@ -426,6 +437,7 @@ const fn is_listed(code: FindingCode) -> bool {
         C::SiteBusLost
         | C::ObserverUnfit
         | C::ObserverMissing
+        | C::CoordinatorSilent
         | C::AgentSilent
         | C::DatabaseDown => true,
         C::ServiceDown
