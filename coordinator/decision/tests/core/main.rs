@@ -3,6 +3,7 @@
 //! ```text
 //! world      three sites with agents and real cores, driven second by second, without faults of its own
 //! script     text scenarios and what the operator reads, compared byte for byte
+//! anew       a store that was made anew
 //! findings   every finding with a golden case and a near miss
 //! tables     the tables are whole: phases, moves, findings, inputs
 //! rows       every row of the table of moves is used
@@ -10,6 +11,8 @@
 //! model      random histories against a small reference model
 //! ```
 
+#[cfg(test)]
+mod anew;
 #[cfg(test)]
 mod findings;
 #[cfg(test)]
