@@ -240,14 +240,14 @@ impl Store {
                 }
             };
             let ticket = found.as_ref().map(|(_, ticket)| ticket);
-            if unanswered && let Some(ticket) = ticket.filter(|ticket| same_right(ticket, &to)) {
+            if unanswered && let Some(ticket) = ticket.filter(|ticket| ticket.same_right(&to)) {
                 return Persisted::TicketWritten {
                     ticket: ticket.clone(),
                 };
             }
             let expected = match (ticket, from.as_ref()) {
                 (None, None) => true,
-                (Some(ticket), Some(from)) => same_right(ticket, from),
+                (Some(ticket), Some(from)) => ticket.same_right(from),
                 (Some(_), None) | (None, Some(_)) => false,
             };
             if !expected {
@@ -312,14 +312,6 @@ async fn read<T: DeserializeOwned>(
     let value =
         serde_json::from_slice(&value).map_err(|source| StoreError::Unreadable { key, source })?;
     Ok(Some((revision, value)))
-}
-
-/// Whether two tickets give the same right: all but what agents write when they confirm, and what is for display.
-fn same_right(one: &Ticket, other: &Ticket) -> bool {
-    one.incarnation == other.incarnation
-        && one.epoch == other.epoch
-        && one.holder == other.holder
-        && one.grant == other.grant
 }
 
 fn complain(key: &str, error: &BucketError, told: &mut bool) {
