@@ -26,6 +26,10 @@ const LOOK: Duration = Duration::from_millis(250);
 const SOON: Duration = Duration::from_secs(20);
 /// A lease of five seconds, the taking over, and the work of a step.
 const LEAD_CHANGE: Duration = Duration::from_secs(45);
+/// The exit code of `pointsman` when nobody who leads answered.
+const UNREACHABLE: i32 = 5;
+/// Longest time for which elections of the NATS cluster keep an answer back.
+const ELECTION: Duration = Duration::from_secs(40);
 /// Exit code of what a safety rule refused.
 const REFUSED: i32 = 6;
 const REASON: &str = "the scenario took it away itself";
@@ -242,7 +246,13 @@ impl<'a> Stage<'a> {
         let words = approval(proposal, other.digest.as_str(), REASON);
         let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
         words.push("--json");
-        let ended = self.lab.operator.run(&words, COMMAND).await?;
+        let deadline = Instant::now() + ELECTION;
+        let mut ended = self.lab.operator.run(&words, COMMAND).await?;
+        // While the store elects a leader nothing that it must keep is answered; a refusal may be asked for again.
+        while refused.is_some() && ended.code == Some(UNREACHABLE) && Instant::now() < deadline {
+            sleep(LOOK).await;
+            ended = self.lab.operator.run(&words, COMMAND).await?;
+        }
         let said = format!("{}{}", ended.out.trim(), ended.err.trim());
         match refused {
             None => ensure!(ended.code == Some(0), "exit code {:?}: {said}", ended.code),
