@@ -68,7 +68,7 @@ fn open_as(directory: &Path, identity: &Identity) -> Result<Ledger, LedgerError>
     loop {
         match Ledger::open(directory, identity, 8) {
             Err(LedgerError::Locked { .. }) if Instant::now() < deadline => {
-                std::thread::yield_now()
+                std::thread::yield_now();
             }
             opened => return opened,
         }
