@@ -10,7 +10,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+
+/// How long one attempt to make a bucket is waited for.
+const CREATION: Duration = Duration::from_secs(5);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// One connection.
 #[derive(Debug)]
@@ -140,9 +145,16 @@ impl Wire {
             "num_replicas": replicas, "max_msgs_per_subject": 1, "discard": "new",
             "allow_rollup_hdrs": true, "deny_delete": true, "allow_direct": true,
         });
-        self.jetstream(&format!("STREAM.CREATE.{stream}"), &body, within)
-            .await
-            .map(drop)
+        // A creation may be lost in an election; the same one again is no second one.
+        let deadline = Instant::now() + within;
+        let subject = format!("STREAM.CREATE.{stream}");
+        loop {
+            let made = self.jetstream(&subject, &body, CREATION.min(within)).await;
+            if made.is_ok() || Instant::now() >= deadline {
+                return made.map(drop);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Writes a key and gives its revision once a quorum has it.

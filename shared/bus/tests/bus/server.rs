@@ -78,6 +78,12 @@ impl Server {
                 .unwrap()
                 .success()
         );
+        // A signal is under way for a moment; a server that still answers in it is not frozen.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while name == "STOP" && !is_stopped(&id) {
+            assert!(Instant::now() < deadline, "the server does not stop");
+            std::thread::yield_now();
+        }
     }
 
     fn prepare(name: &str, port: u16) -> Self {
@@ -185,4 +191,15 @@ fn binary() -> PathBuf {
         file.display()
     );
     file
+}
+
+/// True when every thread of a process is stopped.
+fn is_stopped(id: &str) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    tasks.filter_map(Result::ok).all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.trim_start().starts_with('T'))
+    })
 }
