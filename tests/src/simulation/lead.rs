@@ -171,14 +171,6 @@ impl World {
                 },
             );
         }
-        // The lease may have ended while the stack was taken in: a lead that is lost is not told as won.
-        let still = self
-            .seats
-            .get(site)
-            .is_some_and(|seat| seat.session == session);
-        if !still {
-            return;
-        }
         self.checker.leads(time, site, &self.seats);
         self.deliver(
             site,

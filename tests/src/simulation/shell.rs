@@ -31,6 +31,12 @@ impl World {
             );
             return;
         }
+        // A shell that was paused looks at its lease first: a lead that is over by then is not told as won.
+        if let Input::Led { term, .. } = &input
+            && seat.held.as_ref().map(|held| held.term) != Some(term.0)
+        {
+            return;
+        }
         seat.core.handle(seat.clock.now(time), input);
         self.obey(site);
     }
