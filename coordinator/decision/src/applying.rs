@@ -3,7 +3,7 @@
 use shared::epoch::StackVersion;
 use shared::id::{Actor, Nonce};
 use shared::stack::{Database, Member, Stack, difference};
-use shared::wire::{DatabaseRole, DatabaseState, Severity, Ticket};
+use shared::wire::{DatabaseSample, Severity, Ticket};
 
 use crate::approval::refused;
 use crate::core::Core;
@@ -95,10 +95,7 @@ impl Core {
             let fresh = agent.filter(|agent| agent.age(now.mono) <= stack.policy.silence_ms);
             fresh
                 .and_then(|agent| agent.heartbeat.database.as_ref())
-                .is_some_and(|database| {
-                    database.state == DatabaseState::Up
-                        && database.role == Some(DatabaseRole::Primary)
-                })
+                .is_some_and(DatabaseSample::writes)
         };
         others.find(writes).map(|member| {
             format!(

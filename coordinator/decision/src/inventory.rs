@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
 use shared::id::{NodeName, ProcessId, SiteName};
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
-use shared::wire::{DatabaseRole, DatabaseState, Heartbeat, Observation, SightingChannel};
+use shared::wire::{Heartbeat, Observation, SightingChannel};
 
 use crate::sighting::Sighting;
 
@@ -256,9 +256,7 @@ impl AgentRecord {
         let Some(database) = &self.heartbeat.database else {
             return;
         };
-        let writes =
-            database.state == DatabaseState::Up && database.role == Some(DatabaseRole::Primary);
-        let Some(lsn) = database.received_lsn.filter(|_| writes) else {
+        let Some(lsn) = database.received_lsn.filter(|_| database.writes()) else {
             return;
         };
         let at = at.before(database.age_ms);

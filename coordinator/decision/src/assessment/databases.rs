@@ -43,17 +43,14 @@ impl Scene<'_> {
         let members = self.stack.databases.iter().flat_map(Database::members);
         members
             .filter(|member| member.site == *site)
-            .find(|member| fresh_sample(member, self).is_some_and(writes))
+            .find(|member| fresh_sample(member, self).is_some_and(DatabaseSample::writes))
             .map(|member| &member.node)
     }
 }
 
-fn writes(sample: &DatabaseSample) -> bool {
-    sample.state == DatabaseState::Up && sample.role == Some(DatabaseRole::Primary)
-}
-
 fn writers(database: &Database, scene: &Scene<'_>, findings: &mut Vec<Finding>) {
-    let is_writer = |member: &&Member| fresh_sample(member, scene).is_some_and(writes);
+    let is_writer =
+        |member: &&Member| fresh_sample(member, scene).is_some_and(DatabaseSample::writes);
     let writers: Vec<&Member> = database.members.iter().filter(is_writer).collect();
     if let [first, second, ..] = writers.as_slice() {
         let sentence = format!(
@@ -120,7 +117,7 @@ fn replication(
         .members
         .iter()
         .filter(|m| m.site == *live)
-        .any(|m| fresh_sample(m, scene).is_some_and(writes));
+        .any(|m| fresh_sample(m, scene).is_some_and(DatabaseSample::writes));
     if sample.role != Some(DatabaseRole::Standby) || member.site == *live {
         return;
     }

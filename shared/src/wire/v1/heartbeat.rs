@@ -161,6 +161,13 @@ pub struct DatabaseSample {
     pub obstacles: Vec<PromotionObstacle>,
 }
 
+impl DatabaseSample {
+    /// True for a database that answers and is not in recovery: it takes writes.
+    pub fn writes(&self) -> bool {
+        self.state == DatabaseState::Up && self.role == Some(DatabaseRole::Primary)
+    }
+}
+
 /// What speaks against promoting a standby, as its own agent sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
