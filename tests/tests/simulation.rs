@@ -1,34 +1,13 @@
 //! Fixed seeds of the simulation: safe while faulty, at rest once healed, the same twice; and flaws are found.
 
-use tests::simulation::{Flaw, Summary, play, play_flawed};
-
-/// Plays seeds on every processor.
-fn played(seeds: std::ops::Range<u64>, workers: u64) -> Summary {
-    let mut summary = Summary::default();
-    let histories = std::thread::scope(|scope| {
-        let begun: Vec<_> = (0..workers)
-            .map(|worker| {
-                let own = seeds.clone().filter(move |seed| seed % workers == worker);
-                scope.spawn(move || own.map(play).collect::<Vec<_>>())
-            })
-            .collect();
-        begun
-            .into_iter()
-            .flat_map(|thread| thread.join().expect("a history panicked"))
-            .collect::<Vec<_>>()
-    });
-    for history in &histories {
-        summary.add(history);
-    }
-    summary
-}
+use tests::simulation::{Campaign, Depth, Flaw, play, play_flawed};
 
 #[test]
 fn two_hundred_histories_are_safe_and_come_to_rest() {
-    let summary = played(0..200, 4);
+    let summary = Campaign::new(0..200).play();
     assert!(
         summary.violations.is_empty(),
-        "replay with `sim --seed N --step`\n{summary}"
+        "replay with `cargo sim --seed N --replay`\n{summary}"
     );
     assert_eq!(summary.histories, 200);
     assert!(summary.faults.len() >= 12, "{summary}");
@@ -55,7 +34,7 @@ fn two_hundred_histories_are_safe_and_come_to_rest() {
 #[test]
 fn a_seed_gives_the_same_history_twice() {
     for seed in [3, 1_492] {
-        let (first, second) = (play(seed), play(seed));
+        let (first, second) = (play(seed, Depth::Told), play(seed, Depth::Told));
         assert!(
             first.log.len() > 30,
             "seed {seed}: {} lines",

@@ -5,6 +5,7 @@
 //! store that is sometimes without a leader, and an operator who approves. While it is faulty the invariants of
 //! safety must hold; once it is healed it must come to rest in bounded time. The same seed gives the same log.
 
+mod campaign;
 mod checker;
 mod database;
 mod dice;
@@ -22,6 +23,7 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::campaign::Campaign;
 pub use self::report::Summary;
 use self::world::World;
 
@@ -55,12 +57,21 @@ pub enum Flaw {
     NoWait,
 }
 
+/// How much of a history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What is counted.
+    Counted,
+    /// Every event too, one line each.
+    Told,
+}
+
 /// Plays the history of a seed.
-pub fn play(seed: u64) -> History {
-    World::new(seed, None).play()
+pub fn play(seed: u64, depth: Depth) -> History {
+    World::new(seed, depth, None).play()
 }
 
 /// Plays the history of a seed in a world with a flaw.
 pub fn play_flawed(seed: u64, flaw: Flaw) -> History {
-    World::new(seed, Some(flaw)).play()
+    World::new(seed, Depth::Counted, Some(flaw)).play()
 }

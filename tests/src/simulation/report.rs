@@ -18,6 +18,8 @@ pub struct Summary {
     pub phases: BTreeSet<String>,
     /// Rows of the table of moves used.
     pub rows: BTreeSet<u16>,
+    /// Pairs of fault kinds that met in one history.
+    pub fault_pairs: BTreeSet<(&'static str, &'static str)>,
     /// Seeds with their violations.
     pub violations: Vec<(u64, String)>,
 }
@@ -32,6 +34,11 @@ impl Summary {
         for (kind, count) in &history.events {
             *self.events.entry(kind.clone()).or_insert(0) += count;
         }
+        for first in history.faults.keys() {
+            let later = history.faults.keys().filter(|second| *second > first);
+            self.fault_pairs
+                .extend(later.map(|second| (*first, *second)));
+        }
         self.phases.extend(history.phases.iter().cloned());
         self.rows.extend(history.rows.iter().copied());
         self.violations.extend(
@@ -40,6 +47,34 @@ impl Summary {
                 .iter()
                 .map(|violation| (history.seed, violation.clone())),
         );
+    }
+}
+
+impl Summary {
+    /// A violation in the history of a seed.
+    pub fn violate(&mut self, seed: u64, sentence: &str) {
+        self.violations.push((seed, sentence.to_owned()));
+    }
+
+    /// Counts another summary in, of later seeds.
+    pub fn merge(&mut self, other: Self) {
+        self.histories += other.histories;
+        for (kind, count) in other.faults {
+            *self.faults.entry(kind).or_insert(0) += count;
+        }
+        for (kind, count) in other.events {
+            *self.events.entry(kind).or_insert(0) += count;
+        }
+        self.phases.extend(other.phases);
+        self.rows.extend(other.rows);
+        self.fault_pairs.extend(other.fault_pairs);
+        self.violations.extend(other.violations);
+    }
+
+    /// Pairs of fault kinds that met in one history, and how many there are.
+    pub fn pairs(&self) -> (usize, usize) {
+        let kinds = self.faults.len();
+        (self.fault_pairs.len(), kinds * kinds.saturating_sub(1) / 2)
     }
 }
 

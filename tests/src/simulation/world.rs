@@ -16,7 +16,7 @@ use super::operator::Operator;
 use super::seat::{Clock, Seat};
 use super::store::{Store, Written};
 use super::worker::Worker;
-use super::{Flaw, History};
+use super::{Depth, Flaw, History};
 
 /// The sample that operators start from.
 const STACK: &str = include_str!("../../../deploy/config/stack.toml");
@@ -116,6 +116,7 @@ pub(super) enum Event {
 
 pub(super) struct World {
     pub(super) seed: u64,
+    depth: Depth,
     pub(super) flaw: Option<Flaw>,
     pub(super) time: u64,
     pub(super) dice: Dice,
@@ -140,7 +141,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, flaw: Option<Flaw>) -> Self {
+    pub(super) fn new(seed: u64, depth: Depth, flaw: Option<Flaw>) -> Self {
         let mut dice = Dice::new(seed);
         let stack = stack(&mut dice);
         let sites: Vec<SiteName> = stack.sites.keys().cloned().collect();
@@ -170,6 +171,7 @@ impl World {
         let operator = Operator::new(dice.permille(250));
         Self {
             seed,
+            depth,
             flaw,
             time: 0,
             dice,
@@ -232,7 +234,9 @@ impl World {
     }
 
     pub(super) fn say(&mut self, line: impl std::fmt::Display) {
-        self.log.push(format!("{:>7} {line}", self.time));
+        if self.depth == Depth::Told {
+            self.log.push(format!("{:>7} {line}", self.time));
+        }
     }
 
     fn is_at_rest(&self, at: u64) -> bool {
