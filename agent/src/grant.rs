@@ -110,6 +110,7 @@ mod tests {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            leases: std::collections::BTreeMap::new(),
         }
     }
 

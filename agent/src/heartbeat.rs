@@ -6,7 +6,9 @@
 use shared::clock::{Millis, Mono};
 use shared::epoch::Epoch;
 use shared::id::{BootId, CommandId, ProcessId};
-use shared::wire::{ClusterSample, DatabaseSample, Fitness, Heartbeat, PeerSample, Unfit};
+use shared::wire::{
+    ClusterSample, DatabaseSample, Fitness, Heartbeat, LeaseSample, PeerSample, Unfit,
+};
 
 use crate::clock;
 use crate::gate::SentHeartbeats;
@@ -38,6 +40,8 @@ pub(crate) struct Moment {
     pub(crate) connected: bool,
     pub(crate) foreign_server: Option<String>,
     pub(crate) running: Option<CommandId>,
+    /// Its lease, when it keeps one.
+    pub(crate) lease: Option<LeaseSample>,
 }
 
 impl Pulse {
@@ -94,6 +98,7 @@ impl Pulse {
                 .filter_map(|r| r.borrow().as_ref().map(|r| peer(r, now)))
                 .collect(),
             running: moment.running,
+            lease: moment.lease,
         }
     }
 

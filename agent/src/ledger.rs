@@ -4,34 +4,21 @@
 //! never start empty in silence: an agent that forgot its epoch obeys an old order.
 
 mod disk;
+mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use shared::clock::UnixMillis;
 use shared::epoch::{Epoch, Term};
-use shared::id::{CommandId, NodeName, SiteName, StackName};
-use shared::wire::{Command, ReportState};
+use shared::id::CommandId;
+use shared::wire::{Command, ReportState, Ticket};
 use tokio::sync::oneshot;
 
 use self::disk::Disk;
+pub use self::record::{Entry, Fenced, Record, RecordError, Seen};
 use crate::gate::{Identity, Known};
-
-/// Version of the file's format.
-const FORMAT: u32 = 1;
-
-/// One command.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The command as it was admitted.
-    pub command: Command,
-    /// When, for people who read the file.
-    pub accepted_at: UnixMillis,
-    /// How it ended; nothing while it is not finished.
-    pub outcome: Option<ReportState>,
-}
 
 /// The agent's memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -41,21 +28,10 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Inner {
-    content: Mutex<Content>,
+    content: Mutex<Record>,
     disk: Mutex<Disk>,
     path: PathBuf,
     capacity: usize,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Content {
-    format: u32,
-    stack: StackName,
-    site: SiteName,
-    node: NodeName,
-    epoch: Epoch,
-    term: Term,
-    entries: Vec<Entry>,
 }
 
 /// Why there is no ledger, or it could not be written.
@@ -134,8 +110,8 @@ impl Ledger {
         let disk = Disk::open(directory)?;
         let path = disk.path();
         let content = match disk.read()? {
-            Some(text) => Content::parse(&path, &text, identity)?,
-            None => Content::empty(identity),
+            Some(text) => Record::parse(&text, identity).map_err(|error| error.of(&path))?,
+            None => Record::empty(identity),
         };
         let unwritable = |source| LedgerError::Unwritable {
             path: path.clone(),
@@ -157,35 +133,22 @@ impl Ledger {
 
     /// The highest epoch obeyed.
     pub fn epoch(&self) -> Epoch {
-        self.content().epoch
+        self.content().epoch()
     }
 
     /// The highest term obeyed in that epoch.
     pub fn term(&self) -> Term {
-        self.content().term
+        self.content().term()
     }
 
     /// What is known of a command, for the gate.
     pub fn known(&self, id: CommandId) -> Option<Known> {
-        let content = self.content();
-        let entry = content
-            .entries
-            .iter()
-            .find(|entry| entry.command.id == id)?;
-        Some(Known {
-            digest: entry.command.digest.clone(),
-            outcome: entry.outcome.clone(),
-        })
+        self.content().known(id)
     }
 
     /// The commands that were begun and have no outcome, oldest first.
     pub fn unfinished(&self) -> Vec<Command> {
-        let content = self.content();
-        let open = content
-            .entries
-            .iter()
-            .filter(|entry| entry.outcome.is_none());
-        open.map(|entry| entry.command.clone()).collect()
+        self.content().unfinished().cloned().collect()
     }
 
     /// Writes that a command begins, and its epoch and term; both are on the disk when this returns.
@@ -225,14 +188,45 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Unwritable`].
     pub async fn forget(&self, command: &Command) -> Result<(), LedgerError> {
-        self.content()
-            .entries
-            .retain(|entry| entry.command.id != command.id);
+        self.content().forget(command.id);
         if command.action.changes() {
             self.write().await
         } else {
             Ok(())
         }
+    }
+
+    /// What was last seen of the store.
+    pub fn seen(&self) -> Option<Seen> {
+        self.content().seen()
+    }
+
+    /// In what the store shows less than was seen before; nothing when it does not.
+    pub fn regression(&self, ticket: &Ticket, revision: u64) -> Option<String> {
+        self.content().regression(ticket, revision)
+    }
+
+    /// Remembers what the store has shown by an accepted write; another epoch is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`]: it is remembered in memory all the same.
+    pub async fn see(&self, ticket: &Ticket, revision: u64) -> Result<(), LedgerError> {
+        let news = self.content().see(ticket, revision);
+        if news { self.write().await } else { Ok(()) }
+    }
+
+    /// Why the database is kept down, if it is.
+    pub fn fenced(&self) -> Option<Fenced> {
+        self.content().fenced().cloned()
+    }
+
+    /// The database is kept down from now on, or not any more; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`]: it is remembered in memory all the same.
+    pub async fn keep_fenced(&self, fenced: Option<Fenced>) -> Result<(), LedgerError> {
+        self.content().keep_fenced(fenced);
+        self.write().await
     }
 
     async fn write(&self) -> Result<(), LedgerError> {
@@ -267,92 +261,11 @@ impl Ledger {
             .map_err(unwritable)
     }
 
-    fn content(&self) -> MutexGuard<'_, Content> {
+    fn content(&self) -> MutexGuard<'_, Record> {
         self.inner
             .content
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Content {
-    fn empty(identity: &Identity) -> Self {
-        Self {
-            format: FORMAT,
-            stack: identity.stack.clone(),
-            site: identity.site.clone(),
-            node: identity.node.clone(),
-            epoch: Epoch(0),
-            term: Term(0),
-            entries: Vec::new(),
-        }
-    }
-
-    fn parse(path: &Path, text: &str, identity: &Identity) -> Result<Self, LedgerError> {
-        let corrupt = |why: String| LedgerError::Corrupt {
-            path: path.to_owned(),
-            why,
-        };
-        let content: Self =
-            serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
-        if content.format != FORMAT {
-            return Err(corrupt(format!(
-                "its format is {}, this version reads {FORMAT}",
-                content.format
-            )));
-        }
-        let own = (&content.stack, &content.site, &content.node)
-            == (&identity.stack, &identity.site, &identity.node);
-        if !own {
-            return Err(LedgerError::OtherAgent {
-                path: path.to_owned(),
-                found: format!("{}/{}/{}", content.stack, content.site, content.node),
-                wanted: format!("{}/{}/{}", identity.stack, identity.site, identity.node),
-            });
-        }
-        Ok(content)
-    }
-
-    /// # Panics
-    /// Never: plain data with text keys is always JSON.
-    fn text(&self) -> String {
-        match serde_json::to_string(self) {
-            Ok(text) => text,
-            Err(error) => unreachable!("a ledger that cannot be written as JSON: {error}"),
-        }
-    }
-
-    fn begin(&mut self, command: &Command, at: UnixMillis, capacity: usize) {
-        if command.action.changes() {
-            if command.epoch > self.epoch {
-                self.epoch = command.epoch;
-                self.term = command.term;
-            }
-            self.term = self.term.max(command.term);
-        }
-        self.entries.retain(|entry| entry.command.id != command.id);
-        self.entries.push(Entry {
-            command: command.clone(),
-            accepted_at: at,
-            outcome: None,
-        });
-        while self.entries.len() > capacity {
-            // An unfinished command is never dropped: its effect is not known.
-            let Some(oldest) = self
-                .entries
-                .iter()
-                .position(|entry| entry.outcome.is_some())
-            else {
-                break;
-            };
-            self.entries.remove(oldest);
-        }
-    }
-
-    fn finish(&mut self, id: CommandId, outcome: ReportState) {
-        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.command.id == id) {
-            entry.outcome = Some(outcome);
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! runtime          the one loop; heartbeat, errand and report are what it does
 //! gate             may this command be carried out? (pure)
 //! ledger           what was obeyed, on disk before anything is done
+//! lease            how long this site may still serve (pure)
 //! grant            the right to be live, confirmed by a write
 //! probe            what is looked at: host, database, cluster, other sites
 //! action           what a step does, and what proves it
@@ -21,6 +22,7 @@ mod errand;
 pub mod gate;
 mod grant;
 mod heartbeat;
+pub mod lease;
 pub mod ledger;
 mod notify;
 mod pgdata;

@@ -205,6 +205,7 @@ impl Agent {
             connected,
             foreign_server,
             running,
+            lease: None,
         };
         let heartbeat = self.pulse.next(&self.readings, moment, now);
         if !connected {

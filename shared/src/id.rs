@@ -163,6 +163,10 @@ name!(
     RouteName, "route"
 );
 name!(
+    /// A way to cut off or power off a site.
+    FenceName, "fence"
+);
+name!(
     /// A check that proves the service from the user's side.
     CheckName, "check"
 );

@@ -106,6 +106,7 @@ fn moment() -> Moment {
         connected: true,
         foreign_server: None,
         running: None,
+        lease: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use shared::clock::Millis;
 use shared::digest::ContentDigest;
-use shared::id::{HookName, ProcessId, RunId};
+use shared::id::{HookName, NodeName, Nonce, ProcessId, RunId, SiteName, StackName};
 use shared::wire::{Action, Anchor, ProbeRequest};
 use uuid::Uuid;
 
@@ -286,8 +286,46 @@ fn old_commands_go_and_unfinished_ones_stay() {
             ledger.finish(&command(n, 5, 1), done()).await.unwrap();
         }
     });
-    assert_eq!(ledger.content().entries.len(), 8);
+    assert_eq!(ledger.content().entries().count(), 8);
     assert!(ledger.known(command(1, 5, 1).id).is_some());
     assert!(ledger.known(command(39, 5, 1).id).is_some());
     assert!(ledger.known(command(2, 5, 1).id).is_none());
+}
+
+fn ticket(incarnation: u128, epoch: u64) -> Ticket {
+    Ticket {
+        summary: String::new(),
+        incarnation: Nonce::new(Uuid::from_u128(incarnation)),
+        epoch: Epoch(epoch),
+        holder: SiteName::new("dc1").unwrap(),
+        grant: None,
+        changed_at: UnixMillis(0),
+        confirmed_by: None,
+        confirmations: 0,
+        leases: BTreeMap::new(),
+    }
+}
+
+fn words(record: &Record, ticket: Ticket, revision: u64) -> String {
+    record.regression(&ticket, revision).unwrap()
+}
+
+#[test]
+fn a_store_that_shows_less_than_was_seen_is_told_by_what_it_lacks() {
+    let mut record = Record::empty(&identity());
+    assert_eq!(
+        record.regression(&ticket(1, 0), 0),
+        None,
+        "nothing was seen"
+    );
+    assert!(record.see(&ticket(1, 4), 10));
+    assert!(!record.see(&ticket(1, 4), 11), "a renewal is no news");
+    assert!(record.see(&ticket(1, 5), 12));
+    assert_eq!(record.regression(&ticket(1, 5), 12), None);
+    assert_eq!(record.regression(&ticket(1, 6), 13), None);
+    assert!(words(&record, ticket(2, 9), 99).contains("made anew"));
+    assert!(words(&record, ticket(1, 4), 99).contains("seen epoch 5"));
+    assert!(words(&record, ticket(1, 5), 11).contains("revision 12"));
+    record.begin(&command(7, 8, 1), UnixMillis(0), 8);
+    assert!(words(&record, ticket(1, 7), 99).contains("obeyed epoch 8"));
 }

@@ -120,6 +120,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            leases: std::collections::BTreeMap::new(),
         };
         self.durable.incarnation = Some(to.incarnation);
         self.clocks.ticket_pending = true;

@@ -136,6 +136,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            leases: std::collections::BTreeMap::new(),
             ..have.clone()
         };
         self.clocks.ticket_pending = true;

@@ -76,6 +76,7 @@ fn heartbeat(agent: u64, sequence: u64) -> Heartbeat {
             peer("dc3", PeerChannel::Agent),
         ],
         running: None,
+        lease: None,
     }
 }
 

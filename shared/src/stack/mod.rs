@@ -15,12 +15,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::address::{Address, AddressError};
 pub use self::difference::{Difference, difference};
-pub use self::policy::{Deadlines, Mode, Policy};
+pub use self::policy::{
+    AUTOMATIC_CONFIRM_MIN, AutomaticPolicy, Deadlines, LeasePolicy, Mode, Policy, Replication,
+    Rollout, SelfFence, StoreLoss,
+};
 use crate::clock::Millis;
 use crate::config::Problems;
 use crate::digest::ContentDigest;
+use crate::grade::FenceGrade;
 use crate::id::{
-    CheckName, DatabaseName, HookName, NodeName, RouteName, SiteName, StackName, WorkloadName,
+    CheckName, DatabaseName, FenceName, HookName, NodeName, RouteName, SiteName, StackName,
+    WorkloadName,
 };
 
 /// Largest stack file read, in bytes.
@@ -55,6 +60,9 @@ pub struct Stack {
     pub routes: Vec<Route>,
     /// The checks that prove the service after a move, in order.
     pub checks: Vec<Check>,
+    /// Ways to cut off or power off a site, in file order.
+    #[serde(default)]
+    pub fences: Vec<Fence>,
     /// The rules.
     pub policy: Policy,
 }
@@ -115,6 +123,21 @@ pub struct Route {
     /// The hook that points it at the live site; the agent's own file says which program that is.
     pub hook: HookName,
     /// The agent that runs the hook when the key's site becomes live.
+    pub nodes: BTreeMap<SiteName, NodeName>,
+}
+
+/// A way to make sure from outside that a site cannot serve: a program that cuts it off or powers it off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fence {
+    /// Its name.
+    pub name: FenceName,
+    /// The site that it stops.
+    pub site: SiteName,
+    /// What its success proves: cut off or powered off.
+    pub grade: FenceGrade,
+    /// The program, as the agent's own file defines it.
+    pub hook: HookName,
+    /// The agents that can run it, none of them in the site that it stops.
     pub nodes: BTreeMap<SiteName, NodeName>,
 }
 
@@ -208,8 +231,10 @@ impl Stack {
         };
         let of_routes = self.routes.iter().flat_map(|route| by_site(&route.nodes));
         let of_checks = self.checks.iter().flat_map(|check| by_site(&check.nodes));
+        let of_fences = self.fences.iter().flat_map(|fence| by_site(&fence.nodes));
         of_members
             .chain(of_clusters)
+            .chain(of_fences)
             .chain(of_routes)
             .chain(of_checks)
             .collect()

@@ -1,16 +1,16 @@
 //! From a TOML text to a [`Stack`]: every key, its type and its range.
 
+mod policy;
+
 use std::collections::BTreeMap;
 
 use super::{
-    Address, Check, CheckProbe, DEADLINE_MAX, Database, Deadlines, Member, Mode, Policy, Route,
-    STACK_FILE_BYTES_MAX, SiteRole, Stack, Workload, WorkloadKind, relations,
+    Address, Check, CheckProbe, Database, Fence, Member, Route, STACK_FILE_BYTES_MAX, SiteRole,
+    Stack, Workload, WorkloadKind, relations,
 };
-use crate::clock::Millis;
 use crate::config::{Document, Problem, Problems, Section};
 use crate::grade::FenceGrade;
 use crate::id::{NAME_LEN_MAX, NodeName, SiteName};
-use crate::lsn::LagBytes;
 
 const A_NAME: &str = "a name of a-z, 0-9 and '-', at most 63 characters";
 const AN_ADDRESS: &str = "host:port, like db1.example.org:5432";
@@ -51,7 +51,8 @@ fn stack(top: &Section<'_>) -> Option<Stack> {
     let workloads: Vec<_> = top.sections("workload").into_iter().map(workload).collect();
     let routes: Vec<_> = top.sections("route").into_iter().map(route).collect();
     let checks: Vec<_> = top.sections("check").into_iter().map(check).collect();
-    let policy = policy(top.section("policy"));
+    let fences: Vec<_> = top.sections("fence").into_iter().map(fence).collect();
+    let policy = policy::read(top.section("policy"));
     let mut workloads: Vec<Workload> = workloads.into_iter().collect::<Option<_>>()?;
     workloads.sort_by_key(|workload| workload.wave);
     schema?;
@@ -63,6 +64,7 @@ fn stack(top: &Section<'_>) -> Option<Stack> {
         workloads,
         routes: routes.into_iter().collect::<Option<_>>()?,
         checks: checks.into_iter().collect::<Option<_>>()?,
+        fences: fences.into_iter().collect::<Option<_>>()?,
         policy: policy?,
     })
 }
@@ -191,6 +193,23 @@ fn route(section: Section<'_>) -> Option<Route> {
     })
 }
 
+fn fence(section: Section<'_>) -> Option<Fence> {
+    let grades = [FenceGrade::CutOff, FenceGrade::PoweredOff].map(|grade| (grade.word(), grade));
+    let name = section.required("name", A_NAME);
+    let site = section.required("site", "a name under [sites]");
+    let grade = section.word("grade", &grades, None);
+    let hook = section.required("hook", "the name of a [[hook]] in the agent's file");
+    let nodes = nodes_by_site(&section, "nodes");
+    section.finish();
+    Some(Fence {
+        name: name?,
+        site: site?,
+        grade: grade?,
+        hook: hook?,
+        nodes,
+    })
+}
+
 fn check(section: Section<'_>) -> Option<Check> {
     let name = section.required("name", A_NAME);
     let nodes = nodes_by_site(&section, "nodes");
@@ -238,78 +257,5 @@ fn http_probe(section: &Section<'_>) -> Option<CheckProbe> {
         url,
         status: u16::try_from(status?).ok()?,
         contains,
-    })
-}
-
-fn policy(section: Section<'_>) -> Option<Policy> {
-    let usual = Policy::default();
-    let modes = [("approval", Mode::Approval), ("observe", Mode::Observe)];
-    // Grades above these need a fence that this version cannot prove: they would block every plan.
-    let grades: Vec<(&str, FenceGrade)> = [FenceGrade::Attested, FenceGrade::AgentConfirmed]
-        .map(|g| (g.word(), g))
-        .into();
-    let (second, hour) = (Millis::seconds(1), Millis::seconds(3_600));
-    let mode = section.word("mode", &modes, Some(usual.mode));
-    let silence_ms = section.span(
-        "silence",
-        usual.silence_ms,
-        Millis::seconds(2)..=Millis::seconds(300),
-    );
-    let confirm_ms = section.span("confirm", usual.confirm_ms, second..=hour);
-    let observation = section.span(
-        "observation_age_max",
-        usual.observation_age_max_ms,
-        second..=Millis::seconds(30),
-    );
-    let evidence = section.span(
-        "evidence_age_max",
-        usual.evidence_age_max_ms,
-        second..=Millis::seconds(60),
-    );
-    let clear_ms = section.span("clear", usual.clear_ms, second..=hour);
-    let expiry = section.span(
-        "proposal_expiry",
-        usual.proposal_expiry_ms,
-        Millis::seconds(30)..=Millis::seconds(86_400),
-    );
-    let rpo = section.number("rpo_bytes", Some(usual.rpo_bytes.0), 0..=(1 << 50));
-    let fence_grade = section.word("fence_grade", &grades, Some(usual.fence_grade));
-    let epoch_wait_ms = section.span("epoch_wait", usual.epoch_wait_ms, Millis(0)..=hour);
-    let deadlines = deadlines(section.section("deadlines"));
-    section.finish();
-    Some(Policy {
-        mode: mode?,
-        silence_ms: silence_ms?,
-        confirm_ms: confirm_ms?,
-        observation_age_max_ms: observation?,
-        evidence_age_max_ms: evidence?,
-        clear_ms: clear_ms?,
-        proposal_expiry_ms: expiry?,
-        rpo_bytes: LagBytes(rpo?),
-        fence_grade: fence_grade?,
-        epoch_wait_ms: epoch_wait_ms?,
-        deadlines: deadlines?,
-    })
-}
-
-fn deadlines(section: Section<'_>) -> Option<Deadlines> {
-    let usual = Deadlines::default();
-    let span = |key, default| section.span(key, default, Millis::seconds(1)..=DEADLINE_MAX);
-    let check_ms = span("check", usual.check_ms);
-    let fence_ms = span("fence", usual.fence_ms);
-    let promote_ms = span("promote", usual.promote_ms);
-    let follow_ms = span("follow", usual.follow_ms);
-    let scale_ms = span("scale", usual.scale_ms);
-    let hook_ms = span("hook", usual.hook_ms);
-    let verify_ms = span("verify", usual.verify_ms);
-    section.finish();
-    Some(Deadlines {
-        check_ms: check_ms?,
-        fence_ms: fence_ms?,
-        promote_ms: promote_ms?,
-        follow_ms: follow_ms?,
-        scale_ms: scale_ms?,
-        hook_ms: hook_ms?,
-        verify_ms: verify_ms?,
     })
 }

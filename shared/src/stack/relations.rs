@@ -12,6 +12,7 @@ pub(super) fn check(stack: &Stack, top: &Section<'_>) {
     databases(stack, top);
     nodes_keep_to_one_site(stack, top);
     placed(stack, top);
+    fences(stack, top);
     workloads(stack, top);
     names_are_unique(stack, top);
     numbers(stack, top);
@@ -119,7 +120,9 @@ fn nodes_keep_to_one_site(stack: &Stack, top: &Section<'_>) {
         .flat_map(|d| d.members.iter().map(|m| (&m.site, &m.node)));
     let routes = stack.routes.iter().flat_map(|route| route.nodes.iter());
     let checks = stack.checks.iter().flat_map(|check| check.nodes.iter());
+    let fences = stack.fences.iter().flat_map(|fence| fence.nodes.iter());
     for (site, node) in members
+        .chain(fences)
         .chain(stack.clusters.iter())
         .chain(routes)
         .chain(checks)
@@ -176,6 +179,31 @@ fn placed(stack: &Stack, top: &Section<'_>) {
     }
 }
 
+fn fences(stack: &Stack, top: &Section<'_>) {
+    for (index, fence) in stack.fences.iter().enumerate() {
+        let key = format!("fence[{index}]");
+        if !eligible(stack).any(|site| *site == fence.site) {
+            top.problem(
+                &format!("{key}.site"),
+                format!("{:?}", fence.site.as_str()),
+                "a site that may be live",
+            );
+        }
+        if fence.nodes.is_empty() {
+            top.problem(&format!("{key}.nodes"), "no node", "at least 1");
+        }
+        for site in fence.nodes.keys() {
+            let place = format!("{key}.nodes.{site}");
+            if *site == fence.site {
+                let allowed = "a site other than the one that is fenced";
+                top.problem(&place, format!("{:?}", site.as_str()), allowed);
+            } else if !stack.sites.contains_key(site) {
+                top.problem(&place, format!("{:?}", site.as_str()), known_sites(stack));
+            }
+        }
+    }
+}
+
 fn workloads(stack: &Stack, top: &Section<'_>) {
     let mut seen = BTreeSet::new();
     for workload in &stack.workloads {
@@ -196,7 +224,11 @@ fn workloads(stack: &Stack, top: &Section<'_>) {
 }
 
 fn names_are_unique(stack: &Stack, top: &Section<'_>) {
-    let lists: [(&str, Vec<&str>); 4] = [
+    let lists: [(&str, Vec<&str>); 5] = [
+        (
+            "fence",
+            stack.fences.iter().map(|f| f.name.as_str()).collect(),
+        ),
         (
             "database",
             stack.databases.iter().map(|d| d.name.as_str()).collect(),

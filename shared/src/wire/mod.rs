@@ -12,10 +12,10 @@ pub use self::v1::action::{
 pub use self::v1::command::{Anchor, ApprovalProof, Command, Grant};
 pub use self::v1::event::{AuditEvent, EVENT_SCHEMA, Severity};
 pub use self::v1::heartbeat::{
-    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, Fitness, Heartbeat, HostSample,
-    PeerChannel, PeerOutcome, PeerSample, PromotionObstacle, ReceiverSample, ReceiverStatus,
-    SenderSample, Unfit, WorkloadSample,
+    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, Heartbeat,
+    HostSample, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample,
+    PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample, Unfit, WorkloadSample,
 };
 pub use self::v1::observation::{Observation, SightingChannel, SiteSighting};
 pub use self::v1::report::{PROGRESS_BEGUN, ProofLine, Report, ReportState};
-pub use self::v1::ticket::Ticket;
+pub use self::v1::ticket::{Lease, LeasePromise, Ticket};

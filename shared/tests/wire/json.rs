@@ -19,6 +19,7 @@ fn ticket() -> Ticket {
         changed_at: UnixMillis(1_790_000_000_000),
         confirmed_by: Some(NodeName::new("dc2-db").unwrap()),
         confirmations: 3,
+        leases: BTreeMap::new(),
     }
 }
 
@@ -51,6 +52,7 @@ fn a_ticket_is_the_same_after_its_way_through_the_store() {
         grant: None,
         confirmed_by: None,
         confirmations: 0,
+        leases: BTreeMap::new(),
         ..ticket()
     };
     for before in [ticket(), revoked] {

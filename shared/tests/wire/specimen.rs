@@ -71,6 +71,7 @@ fn minimal() -> Heartbeat {
         cluster: None,
         peers: Vec::new(),
         running: None,
+        lease: None,
     }
 }
 
@@ -153,6 +154,7 @@ fn cluster() -> Heartbeat {
             ],
         }),
         running: Some(CommandId::new(uuid(9))),
+        lease: None,
         ..minimal()
     }
 }

@@ -291,6 +291,7 @@ fn heartbeat(agent: u32, sequence: u64) -> Result<Heartbeat> {
             peer("dc3", PeerChannel::Agent)?,
         ],
         running: None,
+        lease: None,
     })
 }
 

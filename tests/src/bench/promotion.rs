@@ -200,6 +200,7 @@ impl Leader {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            leases: std::collections::BTreeMap::new(),
         };
         let bucket = Bucket::open(&connection, &name).await?;
         bucket

@@ -155,6 +155,7 @@ impl Worker {
                 })
                 .collect(),
             running: self.running.as_ref().map(|running| running.id),
+            lease: None,
         }
     }
 

@@ -91,6 +91,7 @@ impl Stage {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            leases: BTreeMap::new(),
         };
         let bucket = Bucket::open(&self.connection, &subject::bucket(&stack())).await?;
         bucket

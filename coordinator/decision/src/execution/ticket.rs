@@ -131,6 +131,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            leases: std::collections::BTreeMap::new(),
         })
     }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Millis, UnixMillis};
 use crate::codec::{Kind, Message};
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, StackVersion};
 use crate::id::{BootId, CommandId, DatabaseName, ProcessId, SiteName};
 use crate::lsn::{LagBytes, Lsn, SystemIdentifier, Timeline};
 
@@ -59,10 +59,73 @@ pub struct Heartbeat {
     /// The command that is running, if any.
     #[serde(rename = "c", default, skip_serializing_if = "Option::is_none")]
     pub running: Option<CommandId>,
+    /// Its lease on the right to be live, when it keeps one.
+    #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
+    pub lease: Option<LeaseSample>,
 }
 
 impl Message for Heartbeat {
     const KIND: Kind = Kind::Heartbeat;
+}
+
+/// How a database agent stands to the right to be live.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseSample {
+    /// Where it stands.
+    #[serde(rename = "st")]
+    pub standing: LeaseStanding,
+    /// Since the sending of the last accepted renewal.
+    #[serde(rename = "age", default, skip_serializing_if = "Option::is_none")]
+    pub age_ms: Option<Millis>,
+    /// The longest such age since the agent was started: what a roll-out is judged by.
+    #[serde(rename = "gap", default, skip_serializing_if = "Option::is_none")]
+    pub worst_gap_ms: Option<Millis>,
+    /// What stops the database when the agent hangs.
+    #[serde(rename = "dm")]
+    pub deadman: DeadmanKind,
+    /// The stack version whose policy it keeps.
+    #[serde(rename = "v")]
+    pub stack_version: StackVersion,
+}
+
+/// Where a database agent stands to the right to be live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseStanding {
+    /// Its site does not hold the right: nothing to renew.
+    NotHolder,
+    /// Renewed, and the promise is kept.
+    Held,
+    /// Renewed, and nothing would be done without: the policy only records.
+    Recorded,
+    /// Kept by the word of all peers, because the store does not answer.
+    Vouched,
+    /// Lost; the database is being stopped, or would be if the policy did not only record.
+    Lost,
+    /// The database was stopped and is kept down.
+    Fenced,
+    /// The store shows less than was seen before: nothing is believed.
+    Regressed,
+    /// A word of a newer agent.
+    #[serde(other)]
+    Unknown,
+}
+
+/// What stops a database when its agent does not run any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadmanKind {
+    /// Nothing.
+    None,
+    /// The kernel closes the port when a timed set runs out.
+    Nftables,
+    /// A watchdog resets the host.
+    Watchdog,
+    /// Both.
+    Both,
+    /// A word of a newer agent.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Whether a process may be counted as an observer.

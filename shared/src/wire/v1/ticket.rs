@@ -3,10 +3,12 @@
 //! A read of it never authorises: a leader deposed by the store may answer reads for seconds. What counts is
 //! a write that succeeded at the revision that was read.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::clock::UnixMillis;
-use crate::epoch::Epoch;
+use crate::clock::{Millis, UnixMillis};
+use crate::epoch::{Epoch, StackVersion};
 use crate::id::{NodeName, Nonce, SiteName};
 
 /// Who may be live.
@@ -30,10 +32,36 @@ pub struct Ticket {
     /// Counts those writes.
     #[serde(default)]
     pub confirmations: u64,
+    /// The leases of the holder's database agents, by node. A revocation carries them over, because what was
+    /// promised tells how long to wait; a grant clears them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leases: BTreeMap<NodeName, Lease>,
+}
+
+/// What one database agent of the holder last wrote of its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Counts its renewals; each is a write accepted at the revision that was read.
+    pub renewals: u64,
+    /// What it promises to do without further renewals; nothing when it does not fence itself. It is withdrawn
+    /// by a write before it stops being kept.
+    pub promise: Option<LeasePromise>,
+}
+
+/// An agent's promise: without an accepted renewal its database acknowledges nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeasePromise {
+    /// The latest time at which that holds, from the sending of the renewal, on a clock that may be off by the
+    /// policy's bound.
+    pub stop_bound_ms: Millis,
+    /// True when the kernel keeps the promise also if the agent hangs or is killed.
+    pub deadman: bool,
+    /// The stack version whose policy it keeps.
+    pub stack_version: StackVersion,
 }
 
 impl Ticket {
-    /// True when both say the same of who may be live; confirmations and times may differ.
+    /// True when both say the same of who may be live; confirmations, leases and times may differ.
     pub fn same_right(&self, other: &Self) -> bool {
         self.incarnation == other.incarnation
             && self.epoch == other.epoch

@@ -100,6 +100,7 @@ impl Agent {
             }),
             peers: peers.collect(),
             running: None,
+            lease: None,
         }
     }
 }
