@@ -207,14 +207,14 @@ impl LeasePolicy {
     /// From the sending of the last accepted renewal until surely nothing is acknowledged any more, as an exact
     /// clock counts it while the agent's own and the kernel's may run slow.
     pub const fn stop_bound_ms(&self) -> Millis {
-        let stretched = self.stretched(self.deadman_after_ms, self.clock_drift_ppm);
+        let stretched = stretched(self.deadman_after_ms, self.clock_drift_ppm);
         Millis(stretched.0.saturating_add(self.deadman_within_ms.0))
     }
 
     /// The shortest wait between revoke and grant: the bound again as a fast clock counts it, and a second.
     pub const fn wait_min_ms(&self) -> Millis {
         let drift = self.clock_drift_ppm.saturating_mul(2);
-        let stretched = self.stretched(self.deadman_after_ms, drift);
+        let stretched = stretched(self.deadman_after_ms, drift);
         Millis(
             stretched
                 .0
@@ -222,12 +222,12 @@ impl LeasePolicy {
                 .saturating_add(1_000),
         )
     }
+}
 
-    /// A span as a clock counts it that is off by so many millionths, rounded up.
-    const fn stretched(&self, span: Millis, ppm: u64) -> Millis {
-        let more = span.0.saturating_mul(ppm).div_ceil(1_000_000);
-        Millis(span.0.saturating_add(more))
-    }
+/// A span as a clock counts it that is off by so many millionths, rounded up.
+const fn stretched(span: Millis, ppm: u64) -> Millis {
+    let more = span.0.saturating_mul(ppm).div_ceil(1_000_000);
+    Millis(span.0.saturating_add(more))
 }
 
 impl Default for LeasePolicy {
