@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gets what the lab runs on besides Rust: nats-server and the PostgreSQL server programs, and a C
-# compiler for the build. Uses what is there, installs what is missing, and says which.
+# Gets what the lab runs on besides Rust: nats-server and the PostgreSQL server programs, a C compiler
+# for the build, and, for root, iproute2 and nftables. Uses what is there, installs what is missing, and says which.
 # Safe to run again and at the same time as another run.
 set -euo pipefail
 
@@ -45,6 +45,8 @@ source "$HERE/lib/go.sh"
 source "$HERE/lib/nats.sh"
 # shellcheck source=deploy/lab/lib/postgres.sh
 source "$HERE/lib/postgres.sh"
+# shellcheck source=deploy/lab/lib/network.sh
+source "$HERE/lib/network.sh"
 
 tidy() {
     drop_scratch
@@ -61,6 +63,7 @@ lock_cache
 have cc || install_packages "a C compiler" gcc libc6-dev
 install_nats
 install_postgres
+install_network_tools
 unlock_cache
 
 if [ -n "$PRINT_ENV" ]; then

@@ -10,6 +10,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
+use crate::ground::Ground;
+
 /// Accounts tried in this order when the caller is root.
 const CANDIDATES: [&str; 2] = ["postgres", "nobody"];
 
@@ -52,7 +54,12 @@ impl Account {
     /// The parent-death signal belongs to the spawning *thread*: spawn from the thread that runs
     /// the current-thread runtime, never from a blocking-pool thread, which ends when it is idle.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("setpriv");
+        self.command_on(&Ground::LOOPBACK, program)
+    }
+
+    /// The same on the ground of a site, which is entered before the rights to do so are given up.
+    pub fn command_on(&self, ground: &Ground, program: impl AsRef<OsStr>) -> Command {
+        let mut command = ground.command("setpriv");
         if let Self::Other { uid, gid, .. } = self {
             command.args([format!("--reuid={uid}"), format!("--regid={gid}")]);
             command.arg("--clear-groups");

@@ -6,7 +6,7 @@
 mod settings;
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,13 +17,15 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::account::Account;
+use crate::ground::Ground;
 use crate::nats_wire::Wire;
-use crate::port;
 use crate::process::{Process, Program};
 use crate::relay::Links;
 use crate::scratch::create_directory;
 use settings::{Ports, Route, Settings};
 
+/// A port on which nobody listens.
+const NOBODY: u16 = 6221;
 const POLL: Duration = Duration::from_millis(50);
 const ANSWER: Duration = Duration::from_secs(1);
 const STOP: Duration = Duration::from_secs(10);
@@ -39,6 +41,7 @@ pub struct NatsCluster {
 struct Server {
     name: String,
     directory: PathBuf,
+    ground: Ground,
     ports: Ports,
     process: Option<Process>,
 }
@@ -52,20 +55,21 @@ impl NatsCluster {
         let binary = binary()?;
         let mut ports = BTreeMap::new();
         for site in sites {
-            ports.insert((*site).to_owned(), Ports::reserve()?);
+            let ground = links.ground(site);
+            ports.insert((*site).to_owned(), (Ports::reserve(&ground)?, ground));
         }
         let mut servers = BTreeMap::new();
-        for (site, own) in &ports {
+        for (site, (own, ground)) in &ports {
             let mut routes = Vec::new();
-            for (peer, theirs) in ports.iter().filter(|(peer, _)| *peer != site) {
-                let through = links.forward(site, peer, loopback(theirs.route)).await?;
+            for (peer, (theirs, _)) in ports.iter().filter(|(peer, _)| *peer != site) {
+                let through = links.forward(site, peer, theirs.route).await?;
                 routes.push(Route { through });
             }
             let home = directory.join(format!("nats-{site}"));
             create_directory(&home, &Account::Caller, 0o755)?;
             // Nobody listens there: peers that are told of this server by gossip must fail to reach
             // it around the relays.
-            let advertised = loopback(port::reserve()?);
+            let advertised = ground.door(NOBODY)?;
             let settings = Settings {
                 site,
                 ports: *own,
@@ -79,6 +83,7 @@ impl NatsCluster {
             let server = Server {
                 name,
                 directory: home,
+                ground: ground.clone(),
                 ports: *own,
                 process: None,
             };
@@ -112,6 +117,7 @@ impl NatsCluster {
             directory: server.directory.clone(),
             log: server.directory.join("server.log"),
             account: Account::Caller,
+            ground: server.ground.clone(),
         })?);
         Ok(())
     }
@@ -191,7 +197,7 @@ impl NatsCluster {
     /// # Errors
     /// When it does not answer with JSON in a second.
     pub async fn monitoring(&self, site: &str, path: &str) -> Result<Value> {
-        let address = loopback(self.server(site)?.ports.monitor);
+        let address = self.server(site)?.ports.monitor;
         timeout(ANSWER, fetch(address, path))
             .await
             .context("monitoring is silent")?
@@ -202,7 +208,7 @@ impl NatsCluster {
     /// # Errors
     /// When the site is unknown.
     pub fn client_address(&self, site: &str) -> Result<SocketAddr> {
-        Ok(loopback(self.server(site)?.ports.client))
+        Ok(self.server(site)?.ports.client)
     }
 
     /// The same as a NATS address.
@@ -218,7 +224,7 @@ impl NatsCluster {
     /// # Errors
     /// When the site is unknown.
     pub fn monitor_address(&self, site: &str) -> Result<SocketAddr> {
-        Ok(loopback(self.server(site)?.ports.monitor))
+        Ok(self.server(site)?.ports.monitor)
     }
 
     /// The directory of the server of `site`, with its `server.log` and `server.conf`.
@@ -293,10 +299,6 @@ impl NatsCluster {
             .get_mut(site)
             .with_context(|| format!("no nats-server at {site}"))
     }
-}
-
-fn loopback(port: u16) -> SocketAddr {
-    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
 /// `POINTSMAN_NATS_SERVER`, else on `PATH`, else where the set-up puts it.

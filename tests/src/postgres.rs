@@ -11,7 +11,7 @@ mod settings;
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub use installation::Installation;
 pub use session::Session;
 pub use settings::{AGENT, CLIENT, MAINTENANCE, OWNER, REWINDER, SERVICE};
 
-use crate::port;
+use crate::ground::Ground;
 use crate::process::membership::{Member, Membership};
 use crate::process::{Process, Program, run, tail};
 use crate::scratch::create_directory;
@@ -34,6 +34,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 const DROP_POLL: Duration = Duration::from_millis(5);
 const SIGNAL_DEADLINE: Duration = Duration::from_secs(10);
 const CLONE_DEADLINE: Duration = Duration::from_mins(1);
+/// The usual port.
+const PORT: u16 = 5432;
 /// A single promotion request can be swallowed while the WAL receiver restarts.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
@@ -61,7 +63,8 @@ pub struct Postgres {
     site: String,
     installation: Installation,
     directory: PathBuf,
-    port: u16,
+    ground: Ground,
+    address: SocketAddr,
     process: Option<Process>,
 }
 
@@ -77,7 +80,20 @@ impl Postgres {
         directory: &Path,
         site: &str,
     ) -> Result<Self> {
-        let instance = Self::prepare(installation, directory, site)?;
+        Self::primary_on(installation, directory, site, &Ground::LOOPBACK).await
+    }
+
+    /// The same on the ground of its site.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub async fn primary_on(
+        installation: &Installation,
+        directory: &Path,
+        site: &str,
+        ground: &Ground,
+    ) -> Result<Self> {
+        let instance = Self::prepare(installation, directory, site, ground)?;
         let template = installation.template().await?;
         let mut copy = tokio::process::Command::new("cp");
         copy.args(["-a", "--reflink=auto"])
@@ -96,7 +112,7 @@ impl Postgres {
         directory: &Path,
         site: &str,
     ) -> Result<Self> {
-        let instance = Self::prepare(installation, directory, site)?;
+        let instance = Self::prepare(installation, directory, site, &Ground::LOOPBACK)?;
         installation.initialise(&instance.data()).await?;
         Ok(instance)
     }
@@ -111,9 +127,22 @@ impl Postgres {
         site: &str,
         upstream: &Upstream,
     ) -> Result<Self> {
-        let instance = Self::prepare(installation, directory, site)?;
+        Self::standby_on(installation, directory, (site, &Ground::LOOPBACK), upstream).await
+    }
+
+    /// The same on the ground of its site, with the same errors.
+    ///
+    /// # Errors
+    /// As [`Postgres::standby`].
+    pub async fn standby_on(
+        installation: &Installation,
+        directory: &Path,
+        (site, ground): (&str, &Ground),
+        upstream: &Upstream,
+    ) -> Result<Self> {
+        let instance = Self::prepare(installation, directory, site, ground)?;
         let (host, port) = (upstream.address.ip(), upstream.address.port());
-        let mut backup = installation.command("pg_basebackup");
+        let mut backup = installation.command_on(ground, "pg_basebackup");
         backup
             .args([
                 "-X",
@@ -197,6 +226,7 @@ impl Postgres {
             directory: self.data(),
             log: self.log(),
             account: self.installation.account().clone(),
+            ground: self.ground.clone(),
         })?;
         self.process = Some(process);
         self.wait_accepting(within).await
@@ -400,8 +430,8 @@ impl Postgres {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Its data directory.
@@ -414,22 +444,28 @@ impl Postgres {
         self.directory.join("postgres.log")
     }
 
-    /// The programs it runs with, and their account.
+    /// Its programs and their account.
     pub fn installation(&self) -> &Installation {
         &self.installation
     }
 
-    fn prepare(installation: &Installation, directory: &Path, site: &str) -> Result<Self> {
-        let port = port::reserve()?;
+    fn prepare(
+        installation: &Installation,
+        directory: &Path,
+        site: &str,
+        ground: &Ground,
+    ) -> Result<Self> {
+        let address = ground.door(PORT)?;
         create_directory(directory, installation.account(), 0o755)?;
         let path = directory.join(settings::INSTANCE_FILE);
-        std::fs::write(&path, settings::instance(site, port)).context("writing the settings")?;
+        std::fs::write(&path, settings::instance(site, address)).context("writing the settings")?;
         installation.account().own(&path)?;
         Ok(Self {
             site: site.to_owned(),
             installation: installation.clone(),
             directory: directory.to_owned(),
-            port,
+            ground: ground.clone(),
+            address,
             process: None,
         })
     }

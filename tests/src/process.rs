@@ -19,6 +19,7 @@ use tokio::process::Child;
 use tokio::time::timeout;
 
 use crate::account::Account;
+use crate::ground::Ground;
 use membership::{Member, Membership};
 
 /// How long a signal to everybody may take to show.
@@ -45,6 +46,8 @@ pub struct Program {
     pub log: PathBuf,
     /// Under which account it runs.
     pub account: Account,
+    /// On whose ground it runs.
+    pub ground: Ground,
 }
 
 /// A running child. Dropping it kills all of it.
@@ -80,7 +83,7 @@ impl Process {
             .with_context(|| format!("opening {}", program.log.display()))?;
         let child = program
             .account
-            .command(&program.executable)
+            .command_on(&program.ground, &program.executable)
             .args(&program.arguments)
             .envs(program.environment.iter().map(|(key, value)| (key, value)))
             .current_dir(&program.directory)

@@ -1,8 +1,12 @@
-//! Links between sites that can be cut, slowed and refused.
+//! Links between sites that can be cut, slowed and refused, each direction by itself.
 //!
-//! Every connection from one site to another goes through a relay on loopback. The condition
-//! belongs to a *direction* (bytes from one site to another), whichever side opened the connection,
-//! so one-way faults work too. What a process can notice:
+//! There are two kinds. [`Links::in_namespaces`] gives each site a network namespace and carries its
+//! *packets* to the others: a cut, a one-way cut, loss and delay are then what a host sees of a wide-area
+//! network, retransmissions and all, and loss of acknowledgements counts. It takes root.
+//!
+//! [`Links::between`] needs no right: all sites share loopback, and every *connection* from one site to
+//! another goes through a relay. The condition belongs to a direction (bytes from one site to another),
+//! whichever side opened the connection. What a process can notice then:
 //!
 //! - [`Flow::Silent`]: bytes under way stall and arrive after healing, as TCP would retransmit them.
 //!   New connections hang without an answer: the relay keeps its accept queue full, so the kernel
@@ -13,12 +17,16 @@
 //!   does; isolate its site too when the whole host is meant to be silent.
 //! - with one direction silent, the other goes on freely: loss of acknowledgements is not imitated.
 //!
-//! It must never lose, reorder or invent bytes within a connection that it does not reset.
+//! Neither must ever reorder or invent bytes within a connection that it does not reset.
 
 mod forward;
+mod lane;
 mod line;
 mod listening;
+mod namespace;
+mod packet;
 mod pump;
+mod wan;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,8 +35,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::ground::Ground;
 use forward::Forward;
 use line::Line;
+use namespace::Namespaces;
+use wan::Wan;
 
 pub use line::{Flow, Traffic};
 
@@ -36,36 +47,73 @@ pub use line::{Flow, Traffic};
 #[derive(Debug)]
 pub struct Links {
     lines: BTreeMap<(String, String), Arc<Line>>,
-    forwards: Mutex<Vec<Arc<Forward>>>,
+    carrier: Carrier,
+}
+
+/// What carries from site to site.
+#[derive(Debug)]
+enum Carrier {
+    /// A relay for each door.
+    Relays(Mutex<Vec<Arc<Forward>>>),
+    /// A relay of packets; it goes before the namespaces that it stands in.
+    Packets { wan: Wan, namespaces: Namespaces },
 }
 
 impl Links {
     /// Open links between every two of `sites`.
     pub fn between(sites: &[&str]) -> Self {
-        let mut lines = BTreeMap::new();
-        for from in sites {
-            for to in sites.iter().filter(|to| *to != from) {
-                let pair = ((*from).to_owned(), (*to).to_owned());
-                lines.insert(pair, Arc::new(Line::default()));
-            }
-        }
         Self {
-            lines,
-            forwards: Mutex::new(Vec::new()),
+            lines: lines(sites),
+            carrier: Carrier::Relays(Mutex::default()),
         }
     }
 
-    /// Opens a port at `from` that leads to `target` at `to`, and gives its address.
+    /// Open links between every two of `sites`, each in a network namespace of its own; `seed` decides
+    /// which packets are lost.
+    ///
+    /// # Errors
+    /// When this process may not make namespaces, or the machine cannot.
+    pub async fn in_namespaces(sites: &[&str], seed: u64) -> Result<Self> {
+        let lines = lines(sites);
+        let namespaces = Namespaces::make(sites)?;
+        let wan = Wan::start(namespaces.grounds(), &lines, seed).await?;
+        namespaces.connect()?;
+        Ok(Self {
+            lines,
+            carrier: Carrier::Packets { wan, namespaces },
+        })
+    }
+
+    /// Whether each site has a namespace of its own.
+    pub const fn has_namespaces(&self) -> bool {
+        matches!(self.carrier, Carrier::Packets { .. })
+    }
+
+    /// Where a site's programs run and listen.
+    pub fn ground(&self, site: &str) -> Ground {
+        match &self.carrier {
+            Carrier::Relays(_) => Ground::LOOPBACK,
+            Carrier::Packets { namespaces, .. } => {
+                namespaces.grounds().get(site).cloned().unwrap_or_default()
+            }
+        }
+    }
+
+    /// Opens a port at `from` that leads to `target` at `to`, and gives its address; between namespaces that
+    /// is the target itself.
     ///
     /// # Errors
     /// When a site is unknown or no port is free.
     pub async fn forward(&self, from: &str, to: &str, target: SocketAddr) -> Result<SocketAddr> {
+        let Carrier::Relays(forwards) = &self.carrier else {
+            return Ok(target);
+        };
         let out = Arc::clone(self.line(from, to)?);
         let back = Arc::clone(self.line(to, from)?);
         let forward = Arc::new(Forward::open(target, out, back)?);
         forward.settled().await?;
         let address = forward.address();
-        self.forwards
+        forwards
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(forward);
@@ -75,8 +123,9 @@ impl Links {
     /// Sets one direction, and waits until every relay acts on it.
     ///
     /// # Errors
-    /// When a site is unknown or a relay has ended.
+    /// When a site is unknown, a relay has ended, or packets shall be lost where none are carried.
     pub async fn set(&self, from: &str, to: &str, flow: Flow) -> Result<()> {
+        self.check(flow)?;
         self.line(from, to)?.set(flow);
         self.settled().await
     }
@@ -116,8 +165,27 @@ impl Links {
         delay: Duration,
         jitter: Duration,
     ) -> Result<()> {
-        self.set_both(one, other, Flow::Open { delay, jitter })
-            .await
+        let loss_per_mille = 0;
+        let flow = Flow::Open {
+            delay,
+            jitter,
+            loss_per_mille,
+        };
+        self.set_both(one, other, flow).await
+    }
+
+    /// Ends every connection between two sites, and what was under way in it is gone.
+    ///
+    /// # Errors
+    /// As [`Links::set`].
+    pub async fn end_connections(&self, one: &str, other: &str) -> Result<()> {
+        match &self.carrier {
+            Carrier::Relays(_) => {
+                self.refuse(one, other).await?;
+            }
+            Carrier::Packets { wan, .. } => wan.end_connections(one, other),
+        }
+        self.heal(one, other).await
     }
 
     /// Cuts every link of `site`.
@@ -144,7 +212,12 @@ impl Links {
         Ok(self.line(from, to)?.traffic())
     }
 
-    async fn set_both(&self, one: &str, other: &str, flow: Flow) -> Result<()> {
+    /// Sets both directions of a link.
+    ///
+    /// # Errors
+    /// As [`Links::set`].
+    pub async fn set_both(&self, one: &str, other: &str, flow: Flow) -> Result<()> {
+        self.check(flow)?;
         self.line(one, other)?.set(flow);
         self.line(other, one)?.set(flow);
         self.settled().await
@@ -163,8 +236,11 @@ impl Links {
     }
 
     async fn settled(&self) -> Result<()> {
-        let forwards = self
-            .forwards
+        let Carrier::Relays(forwards) = &self.carrier else {
+            // Each packet looks at its line.
+            return Ok(());
+        };
+        let forwards = forwards
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
@@ -174,10 +250,30 @@ impl Links {
         Ok(())
     }
 
+    fn check(&self, flow: Flow) -> Result<()> {
+        let loses = matches!(flow, Flow::Open { loss_per_mille, .. } if loss_per_mille > 0);
+        anyhow::ensure!(
+            !loses || self.has_namespaces(),
+            "only packets can be lost, and without namespaces none are carried"
+        );
+        Ok(())
+    }
+
     fn line(&self, from: &str, to: &str) -> Result<&Arc<Line>> {
         let pair = (from.to_owned(), to.to_owned());
         self.lines
             .get(&pair)
             .with_context(|| format!("no link from {from} to {to}"))
     }
+}
+
+fn lines(sites: &[&str]) -> BTreeMap<(String, String), Arc<Line>> {
+    let mut lines = BTreeMap::new();
+    for from in sites {
+        for to in sites.iter().filter(|to| *to != from) {
+            let pair = ((*from).to_owned(), (*to).to_owned());
+            lines.insert(pair, Arc::new(Line::default()));
+        }
+    }
+    lines
 }

@@ -25,6 +25,7 @@ use uuid::Uuid;
 
 use super::usage::{Usage, process_in};
 use crate::account::Account;
+use crate::ground::Ground;
 use crate::lab::operator::Operator;
 use crate::lab::service::Service;
 use crate::lab::{SITES, STACK, program, status};
@@ -182,6 +183,7 @@ fn coordinator(directory: &Path, nats: SocketAddr) -> Result<Service> {
         directory: directory.to_owned(),
         log: directory.join("coordinator.log"),
         account: Account::Caller,
+        ground: Ground::LOOPBACK,
     }))
 }
 
@@ -202,6 +204,7 @@ fn crowd(directory: &Path, nats: SocketAddr, agents: u32) -> Result<Service> {
         directory: directory.to_owned(),
         log: directory.join("crowd.log"),
         account: Account::Caller,
+        ground: Ground::LOOPBACK,
     }))
 }
 

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::account::Account;
+use crate::ground::Ground;
 use crate::lab::program;
 use crate::lab::service::Service;
 use crate::postgres::{AGENT, Installation, MAINTENANCE, OWNER, Postgres, Upstream};
@@ -162,6 +163,7 @@ fn agent(server: &str, pair: &Pair, directory: &Path) -> Result<Service> {
         directory: directory.to_owned(),
         log: directory.join("agent.log"),
         account: Account::Caller,
+        ground: Ground::LOOPBACK,
     }))
 }
 

@@ -213,9 +213,10 @@ fn tell_where(lab: &Lab, narrative: &Narrative) -> Result<()> {
         "  nats -s nats://{nats} sub 'pointsman.lab.event.>'"
     ));
     for site in ["dc2", "dc3"] {
-        let port = lab.database(site)?.address().port();
+        let address = lab.database(site)?.address();
+        let (host, port) = (address.ip(), address.port());
         narrative.show(&format!(
-            "  psql -h 127.0.0.1 -p {port} -U client service    # {site}"
+            "  psql -h {host} -p {port} -U client service    # {site}"
         ));
     }
     let kubeconfig = lab.cluster("dc2")?.kubeconfig().display().to_string();

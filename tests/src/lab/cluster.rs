@@ -15,6 +15,7 @@ use super::program;
 use super::service::Service;
 use super::workload::{NAMESPACE, WORKLOADS};
 use crate::account::Account;
+use crate::ground::Ground;
 use crate::kubernetes::LoggedRequest;
 use crate::process::Program;
 use crate::scratch::create_directory;
@@ -35,7 +36,12 @@ impl Cluster {
     ///
     /// # Errors
     /// When a file cannot be written or the program was not built.
-    pub fn prepare(directory: &Path, site: &str, address: SocketAddr, live: bool) -> Result<Self> {
+    pub fn prepare(
+        directory: &Path,
+        (site, ground): (&str, &Ground),
+        address: SocketAddr,
+        live: bool,
+    ) -> Result<Self> {
         create_directory(directory, &Account::Caller, 0o755)?;
         let mut state = String::new();
         for workload in WORKLOADS {
@@ -68,6 +74,7 @@ impl Cluster {
             directory: directory.to_owned(),
             log: directory.join("kubernetes.log"),
             account: Account::Caller,
+            ground: ground.clone(),
         };
         Ok(Self {
             service: Service::new(program),

@@ -66,8 +66,7 @@ impl Lab {
                 self.kill_all(site).await?;
                 // What was still under way to the far site is gone with the site.
                 if site != FAR {
-                    self.links.refuse(site, FAR).await?;
-                    self.links.heal(site, FAR).await?;
+                    self.links.end_connections(site, FAR).await?;
                 }
             }
             Loss::Freeze => {

@@ -1,15 +1,14 @@
-//! Every address of the lab, and the relays by which one site reaches another.
+//! Every address of the lab, and the ways by which one site reaches another.
 //!
-//! A program of a site reaches its own site directly and every other site through a relay, so that a cut
-//! link is cut for everything.
+//! A program of a site reaches its own site directly and every other site over the links, so that a cut
+//! link is cut for everything. The lab itself reaches every site past them.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
 
 use super::{CLUSTERED, SITES};
-use crate::port;
 use crate::relay::Links;
 
 /// What is reached in a site.
@@ -33,17 +32,17 @@ pub struct Wiring {
 }
 
 impl Wiring {
-    /// Reserves a port for the responder of each site's database agent and each site's Kubernetes API.
+    /// Chooses the doors of the responder of each site's database agent and each site's Kubernetes API.
     ///
     /// # Errors
     /// When no port is free.
-    pub fn reserve() -> Result<Self> {
+    pub fn reserve(links: &Links) -> Result<Self> {
         let mut wiring = Self::default();
         for site in SITES {
-            wiring.place(site, Door::Agent, free()?);
+            wiring.place(site, Door::Agent, links.ground(site).door(7443)?);
         }
         for site in CLUSTERED {
-            wiring.place(site, Door::Kubernetes, free()?);
+            wiring.place(site, Door::Kubernetes, links.ground(site).door(6443)?);
         }
         Ok(wiring)
     }
@@ -112,12 +111,4 @@ impl Wiring {
             .collect();
         Ok(urls?.join(", "))
     }
-}
-
-/// A free port of loopback.
-///
-/// # Errors
-/// When there is none.
-pub fn free() -> Result<SocketAddr> {
-    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port::reserve()?)))
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
 
 use super::agent_file::{self, DatabaseSide};
@@ -37,6 +37,9 @@ const AS_IT_SHOULD_BE: &str = "there, as it should be";
 const COMMAND: Duration = Duration::from_secs(20);
 /// Time in which a fresh stack must become protected, silence after the start included.
 const PROTECTED: Duration = Duration::from_mins(2);
+
+/// Chooses the kind of network: `namespaces` or `loopback`; unset, the better one that is possible.
+const NETWORK: &str = "POINTSMAN_LAB_NETWORK";
 
 /// What may differ between two labs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -195,8 +198,8 @@ impl Lab {
     async fn substrate(narrative: &Narrative) -> Result<Self> {
         let scratch = Scratch::new()?;
         let home = scratch.path().to_owned();
-        let links = Links::between(&SITES);
-        let mut wiring = Wiring::reserve()?;
+        let links = links(narrative).await?;
+        let mut wiring = Wiring::reserve(&links)?;
         narrative.say(format!("everything is kept in {}", home.display()));
         narrative.say("starting a NATS server for each site, one cluster");
         let mut nats = NatsCluster::configure(&home, &SITES, &links).await?;
@@ -216,7 +219,8 @@ impl Lab {
         for site in CLUSTERED {
             let address = wiring.own(site, Door::Kubernetes)?;
             let directory = home.join(format!("kubernetes-{site}"));
-            let cluster = Cluster::prepare(&directory, site, address, site == "dc1")?;
+            let place = (site, &links.ground(site));
+            let cluster = Cluster::prepare(&directory, place, address, site == "dc1")?;
             wiring.open(&links, site, Door::Kubernetes).await?;
             clusters.insert(site.to_owned(), cluster);
         }
@@ -259,7 +263,7 @@ impl Lab {
             let directory = home.join(format!("agent-{node}"));
             let text =
                 agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
-            let agent = prepare("agent", &node, &directory, &text)?;
+            let agent = self.prepare(("agent", &node, site), &directory, &text)?;
             self.agents.insert(node, agent);
         }
         for site in CLUSTERED {
@@ -272,17 +276,39 @@ impl Lab {
                 &directory.join("state"),
                 kubeconfig,
             )?;
-            let agent = prepare("agent", &node, &directory, &text)?;
+            let agent = self.prepare(("agent", &node, site), &directory, &text)?;
             self.agents.insert(node, agent);
         }
         for site in SITES {
             let directory = home.join(format!("coordinator-{site}"));
             let text =
                 coordinator_file::text(&self.wiring, site, &directory.join("state"), &setup.lead)?;
-            let coordinator = prepare("coordinator", site, &directory, &text)?;
+            let coordinator = self.prepare(("coordinator", site, site), &directory, &text)?;
             self.coordinators.insert(site.to_owned(), coordinator);
         }
         Ok(())
+    }
+
+    /// An agent or coordinator with its file written, not started.
+    fn prepare(
+        &self,
+        (kind, name, site): (&str, &str, &str),
+        directory: &Path,
+        text: &str,
+    ) -> Result<Service> {
+        create_directory(&directory.join("state"), &Account::Caller, 0o700)?;
+        let file = directory.join(format!("{kind}.toml"));
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        Ok(Service::new(Program {
+            name: format!("{kind}-{name}"),
+            executable: program::path(&format!("pointsman-{kind}"))?,
+            arguments: vec!["--config".into(), file.into()],
+            environment: Vec::new(),
+            directory: directory.to_owned(),
+            log: directory.join(format!("{kind}.log")),
+            account: Account::Caller,
+            ground: self.links.ground(site),
+        }))
     }
 }
 
@@ -294,10 +320,11 @@ async fn databases(
 ) -> Result<BTreeMap<String, Postgres>> {
     let installation = Installation::find()?;
     let [first, others @ ..] = SITES;
-    let mut primary = Postgres::primary(
+    let mut primary = Postgres::primary_on(
         &installation,
         &home.join(format!("postgres-{first}")),
         first,
+        &links.ground(first),
     )
     .await?;
     primary.start(START).await?;
@@ -312,7 +339,9 @@ async fn databases(
                 address: wiring_so_far.reach(site, first, Door::Postgres)?,
                 slot: slot(site),
             };
-            let mut standby = Postgres::standby(installation, &directory, site, &upstream).await?;
+            let place = (site, &links.ground(site));
+            let mut standby =
+                Postgres::standby_on(installation, &directory, place, &upstream).await?;
             standby.start(START).await?;
             anyhow::Ok((site.to_owned(), standby))
         }
@@ -330,20 +359,30 @@ async fn databases(
     Ok(databases)
 }
 
-/// An agent or coordinator with its file written, not started.
-fn prepare(kind: &str, name: &str, directory: &Path, text: &str) -> Result<Service> {
-    create_directory(&directory.join("state"), &Account::Caller, 0o700)?;
-    let file = directory.join(format!("{kind}.toml"));
-    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-    Ok(Service::new(Program {
-        name: format!("{kind}-{name}"),
-        executable: program::path(&format!("pointsman-{kind}"))?,
-        arguments: vec!["--config".into(), file.into()],
-        environment: Vec::new(),
-        directory: directory.to_owned(),
-        log: directory.join(format!("{kind}.log")),
-        account: Account::Caller,
-    }))
+/// A namespace for each site where that is possible, else relays on loopback; and says which.
+async fn links(narrative: &Narrative) -> Result<Links> {
+    let wanted = std::env::var(NETWORK).unwrap_or_default();
+    let seed = u64::from(std::process::id());
+    let made = match wanted.as_str() {
+        "loopback" => Err(anyhow::anyhow!("{NETWORK}=loopback")),
+        "" => Links::in_namespaces(&SITES, seed).await,
+        "namespaces" => Ok(Links::in_namespaces(&SITES, seed).await?),
+        other => bail!("{NETWORK}: found {other:?}; allowed: namespaces | loopback"),
+    };
+    Ok(match made {
+        Ok(links) => {
+            narrative.say(format!(
+                "each site has a network namespace; what packets the links between them lose is decided by seed {seed}"
+            ));
+            links
+        }
+        Err(reason) => {
+            narrative.say(format!(
+                "the sites share loopback and have no network namespaces ({reason:#}): the deadman, one-way cuts and loss of packets cannot be shown"
+            ));
+            Links::between(&SITES)
+        }
+    })
 }
 
 /// Writes the hook's program and what it needs, and gives its argv.

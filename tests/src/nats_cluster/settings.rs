@@ -6,22 +6,22 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::port;
+use crate::ground::Ground;
 
-/// The ports of one server, all on 127.0.0.1.
+/// The doors of one server.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ports {
-    pub(super) client: u16,
-    pub(super) monitor: u16,
-    pub(super) route: u16,
+    pub(super) client: SocketAddr,
+    pub(super) monitor: SocketAddr,
+    pub(super) route: SocketAddr,
 }
 
 impl Ports {
-    pub(super) fn reserve() -> Result<Self> {
+    pub(super) fn reserve(ground: &Ground) -> Result<Self> {
         Ok(Self {
-            client: port::reserve()?,
-            monitor: port::reserve()?,
-            route: port::reserve()?,
+            client: ground.door(4222)?,
+            monitor: ground.door(8222)?,
+            route: ground.door(6222)?,
         })
     }
 }
@@ -53,8 +53,8 @@ impl Display for Settings<'_> {
             .collect();
         writeln!(out, "server_name: \"nats-{site}\"")?;
         writeln!(out, "server_tags: [\"dc:{site}\"]")?;
-        writeln!(out, "listen: \"127.0.0.1:{}\"", ports.client)?;
-        writeln!(out, "http: \"127.0.0.1:{}\"", ports.monitor)?;
+        writeln!(out, "listen: \"{}\"", ports.client)?;
+        writeln!(out, "http: \"{}\"", ports.monitor)?;
         writeln!(out, "max_payload: 1MB")?;
         writeln!(out, "ping_interval: \"2s\"")?;
         writeln!(out, "ping_max: 2")?;
@@ -68,7 +68,7 @@ impl Display for Settings<'_> {
         writeln!(out, "}}")?;
         writeln!(out, "cluster {{")?;
         writeln!(out, "  name: \"pointsman\"")?;
-        writeln!(out, "  listen: \"127.0.0.1:{}\"", ports.route)?;
+        writeln!(out, "  listen: \"{}\"", ports.route)?;
         writeln!(out, "  advertise: \"{}\"", self.advertised)?;
         writeln!(out, "  no_advertise: true")?;
         writeln!(out, "  pool_size: 1")?;

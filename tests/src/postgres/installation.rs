@@ -11,8 +11,9 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::settings::{COMMON, INSTANCE_FILE, MAINTENANCE_SETUP, OWNER};
+use super::settings::{COMMON, INSTANCE_FILE, MAINTENANCE_SETUP, OWNER, SITES};
 use crate::account::Account;
+use crate::ground::Ground;
 use crate::process::run;
 use crate::scratch::{Scratch, create_directory};
 
@@ -67,7 +68,12 @@ impl Installation {
 
     /// A command that runs one of its programs under the right account.
     pub fn command(&self, name: &str) -> Command {
-        let mut command = self.account.command(self.binary(name));
+        self.command_on(&Ground::LOOPBACK, name)
+    }
+
+    /// The same on the ground of a site.
+    pub fn command_on(&self, ground: &Ground, name: &str) -> Command {
+        let mut command = self.account.command_on(ground, self.binary(name));
         command.env("LC_ALL", "C").current_dir("/");
         command
     }
@@ -95,7 +101,13 @@ impl Installation {
             .open(data.join("postgresql.conf"))
             .context("opening postgresql.conf")?;
         file.write_all(COMMON.as_bytes())
-            .context("writing postgresql.conf")
+            .context("writing postgresql.conf")?;
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(data.join("pg_hba.conf"))
+            .context("opening pg_hba.conf")?;
+        file.write_all(SITES.as_bytes())
+            .context("writing pg_hba.conf")
     }
 
     /// The data directory to copy primaries from.

@@ -1,5 +1,7 @@
 //! Names, settings and statements of the instances.
 
+use std::net::SocketAddr;
+
 /// Superuser that tests and the lab itself use.
 pub const OWNER: &str = "postgres";
 /// The agent's role: what it may do is granted, nothing more.
@@ -19,7 +21,6 @@ pub(super) const INSTANCE_FILE: &str = "instance.conf";
 
 /// Settings that all instances share; they lie in the data directory and travel with a copy.
 pub(super) const COMMON: &str = "
-listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 60
 max_wal_senders = 10
@@ -47,6 +48,10 @@ jit = off
 include = '../instance.conf'
 ";
 
+/// Who may connect besides loopback: the sites that have a namespace of their own, and the lab.
+pub(super) const SITES: &str =
+    "host all all 198.18.0.0/15 trust\nhost replication all 198.18.0.0/15 trust\n";
+
 /// Grants of the agent's and the rewinder's roles; one statement a line, for single-user mode.
 pub(super) const MAINTENANCE_SETUP: &str = "\
 CREATE ROLE pointsman LOGIN REPLICATION
@@ -73,6 +78,7 @@ pub(super) const STREAMING_STANDBYS: &str = "SELECT application_name FROM pg_sta
 pub(super) const RECEIVED_TIMELINE: &str = "SELECT received_tli FROM pg_stat_wal_receiver \
      WHERE status = 'streaming' AND latest_end_lsn IS NOT NULL";
 
-pub(super) fn instance(site: &str, port: u16) -> String {
-    format!("port = {port}\ncluster_name = '{site}'\n")
+pub(super) fn instance(site: &str, address: SocketAddr) -> String {
+    let (host, port) = (address.ip(), address.port());
+    format!("listen_addresses = '{host}'\nport = {port}\ncluster_name = '{site}'\n")
 }

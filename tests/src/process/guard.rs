@@ -3,7 +3,7 @@
 //! A parent-death signal reaches only a direct child, and a frozen grandchild would stay for ever.
 //! So one small shell per process reads the directories of all children from a pipe; when the pipe
 //! closes, because this process ended, it kills whatever still has its working directory in one of
-//! them and removes the scratch directories. It must never touch any other directory.
+//! them and removes the scratch directories and the network namespaces. It must never touch any other.
 
 use std::io::Write;
 use std::os::unix::process::CommandExt;
@@ -13,15 +13,17 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
-/// Lines: `kill DIR`, `remove DIR`. Ends after one pass that finds nothing alive, or 50 passes.
+/// Lines: `kill DIR`, `remove DIR`, `namespace NAME`. Ends after one pass that finds nothing alive, or 50 passes.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
-kill_list=; remove_list=
+kill_list=; remove_list=; namespaces=
 while IFS=' ' read -r verb directory; do
   case $verb in
     kill) kill_list="$kill_list$directory
 ";;
     remove) remove_list="$remove_list$directory
+";;
+    namespace) namespaces="$namespaces$directory
 ";;
   esac
 done
@@ -41,6 +43,7 @@ while [ $pass -lt 50 ]; do
   sleep 0.1
 done
 for directory in $remove_list; do rm -rf -- "$directory"; done
+for name in $namespaces; do ip netns delete "$name" 2>/dev/null; done
 "#;
 
 static PIPE: Mutex<Option<ChildStdin>> = Mutex::new(None);
@@ -61,6 +64,18 @@ pub fn remove_at_end(directory: &Path) -> Result<()> {
     tell("remove", directory)
 }
 
+/// From now on, delete the network namespace `name` when this process ends.
+///
+/// # Errors
+/// When the guard cannot be started or told.
+pub fn drop_namespace_at_end(name: &str) -> Result<()> {
+    ensure!(
+        !name.is_empty() && !name.contains(['/', ' ', '\n']),
+        "{name:?} is no name of a namespace"
+    );
+    write_line(&format!("namespace {name}"))
+}
+
 fn tell(verb: &str, directory: &Path) -> Result<()> {
     let path = directory
         .to_str()
@@ -70,12 +85,16 @@ fn tell(verb: &str, directory: &Path) -> Result<()> {
         directory.is_absolute() && directory.components().count() > 2 && !path.contains('\n'),
         "{path} is not a directory a child may have"
     );
+    write_line(&format!("{verb} {path}"))
+}
+
+fn write_line(line: &str) -> Result<()> {
     let mut pipe = PIPE.lock().unwrap_or_else(PoisonError::into_inner);
     let stdin = match pipe.as_mut() {
         Some(stdin) => stdin,
         None => pipe.insert(start()?),
     };
-    writeln!(stdin, "{verb} {path}").context("telling the guard")
+    writeln!(stdin, "{line}").context("telling the guard")
 }
 
 fn start() -> Result<ChildStdin> {

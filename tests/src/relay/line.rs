@@ -14,6 +14,8 @@ pub enum Flow {
         delay: Duration,
         /// The most that is added to it.
         jitter: Duration,
+        /// So many packets of a thousand are lost; only where packets are carried.
+        loss_per_mille: u16,
     },
     /// They stall, and nobody is told.
     Silent,
@@ -26,6 +28,7 @@ impl Flow {
     pub const OPEN: Self = Self::Open {
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
+        loss_per_mille: 0,
     };
 }
 

@@ -94,13 +94,13 @@ async fn deliver(
 
 fn travel_time(flow: Flow, dice: &mut u64) -> Duration {
     match flow {
-        Flow::Open { delay, jitter } => delay + jitter.mul_f64(fraction(dice)),
+        Flow::Open { delay, jitter, .. } => delay + jitter.mul_f64(fraction(dice)),
         Flow::Silent | Flow::Refused => Duration::ZERO,
     }
 }
 
 /// The next of a repeatable series of fractions (splitmix64, upper 32 bits).
-fn fraction(dice: &mut u64) -> f64 {
+pub(super) fn fraction(dice: &mut u64) -> f64 {
     *dice = dice.wrapping_add(0x9E37_79B9_7F4A_7C15);
     let mut mixed = *dice;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

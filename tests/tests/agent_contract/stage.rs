@@ -12,6 +12,7 @@ use shared::id::{Nonce, SiteName, StackName};
 use shared::subject::{self, key};
 use shared::wire::Ticket;
 use tests::account::Account;
+use tests::ground::Ground;
 use tests::nats_cluster::NatsCluster;
 use tests::postgres::{AGENT, Installation, Postgres, Upstream};
 use tests::process::{Process, Program};
@@ -212,6 +213,7 @@ impl Agent {
             directory: self.directory.clone(),
             log: self.directory.join("agent.log"),
             account: self.account.clone(),
+            ground: Ground::LOOPBACK,
         })?;
         self.process = Some(process);
         Ok(())

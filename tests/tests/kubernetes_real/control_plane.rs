@@ -14,6 +14,7 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 use tests::account::Account;
+use tests::ground::Ground;
 use tests::port;
 use tests::process::{Process, Program, run};
 use tests::scratch::{Scratch, create_directory};
@@ -265,6 +266,7 @@ fn program(programs: &Path, name: &str, home: &Path, arguments: Vec<String>) -> 
         log: directory.join("program.log"),
         directory,
         account: Account::Caller,
+        ground: Ground::LOOPBACK,
     })
 }
 

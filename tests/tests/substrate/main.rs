@@ -1,6 +1,7 @@
 //! The substrate itself, with real processes: what later tests and the lab take for granted.
 
 mod link;
+mod namespace;
 mod nats;
 mod postgres;
 mod process;

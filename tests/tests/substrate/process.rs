@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 use tests::account::Account;
+use tests::ground::Ground;
 use tests::process::membership::Membership;
 use tests::process::{Process, Program};
 use tests::scratch::{Scratch, create_directory};
@@ -22,6 +23,7 @@ fn shell(scratch: &Path, script: &str) -> Result<Program> {
         log: scratch.join("shell.log"),
         directory,
         account: Account::Caller,
+        ground: Ground::LOOPBACK,
     })
 }
 
