@@ -3,6 +3,7 @@
 //! [`AgentConfig`] is only made by [`AgentConfig::parse`] and [`AgentConfig::load`], which find all problems
 //! at once. It holds file names of secrets, never the secrets.
 
+mod deadman;
 mod limits;
 mod modules;
 mod nats;
@@ -15,6 +16,7 @@ use shared::config::{Document, Problem, Problems, Section};
 use shared::id::{HookName, NodeName, SiteName, StackName};
 use shared::telemetry::LogFormat;
 
+pub use self::deadman::DeadmanConfig;
 pub use self::limits::Limits;
 pub(crate) use self::modules::is_variable;
 pub use self::modules::{
@@ -49,6 +51,8 @@ pub struct AgentConfig {
     pub host: Option<HostConfig>,
     /// The database, when on.
     pub postgres: Option<PostgresConfig>,
+    /// What guards the database when the agent does not run, when on.
+    pub deadman: Option<DeadmanConfig>,
     /// The Kubernetes cluster, when on.
     pub kubernetes: Option<KubernetesConfig>,
     /// What is looked at in other sites.
@@ -111,6 +115,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
     let nats = nats::read(top.section("nats"));
     let host = optional_section(&top, "host", modules::read_host);
     let postgres = optional_section(&top, "postgres", postgres::read);
+    let deadman = optional_section(&top, "deadman", |table| deadman::read(table, &postgres));
     let kubernetes = optional_section(&top, "kubernetes", modules::read_kubernetes);
     let own_site: Option<&SiteName> = site.as_ref();
     let peers = top
@@ -132,6 +137,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         nats: nats?,
         host: host.ok()?,
         postgres: postgres.ok()?,
+        deadman: deadman.ok()?,
         kubernetes: kubernetes.ok()?,
         peers: all(peers)?,
         responder: responder.ok()?,

@@ -6,6 +6,7 @@
 //! gate             may this command be carried out? (pure)
 //! ledger           what was obeyed, on disk before anything is done
 //! lease            how long this site may still serve (pure)
+//! deadman          what closes the port when the agent does not run any more
 //! grant            the right to be live, confirmed by a write
 //! probe            what is looked at: host, database, cluster, other sites
 //! action           what a step does, and what proves it
@@ -17,6 +18,7 @@ pub mod clock;
 mod cluster;
 pub mod config;
 mod database;
+pub mod deadman;
 pub mod decode;
 mod errand;
 pub mod gate;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agent::config::AgentConfig;
+use agent::deadman::Deadman;
 use agent::{decode, runtime};
 use clap::{Parser, Subcommand};
 use shared::codec::MESSAGE_BYTES_MAX;
@@ -61,6 +62,12 @@ fn main() -> ExitCode {
     }
     if arguments.check_config {
         show("ok");
+        // Not a fault of the file, and an agent without a deadman is better than none.
+        if let Some(shortfall) = Deadman::shortfall(&config) {
+            complain(&format!(
+                "pointsman-agent: no deadman on this host: {shortfall}"
+            ));
+        }
         return ExitCode::SUCCESS;
     }
     serve(config)
