@@ -97,6 +97,18 @@ pub enum LedgerError {
     },
 }
 
+/// What a ledger holds, seen from beside the agent that has it open; empty where there never was one.
+///
+/// # Errors
+/// [`LedgerError`] for anything but a whole ledger of this agent or a directory that never had one.
+pub fn peek(directory: &Path, identity: &Identity) -> Result<Record, LedgerError> {
+    let path = directory.join("ledger");
+    match disk::read(directory)? {
+        Some(text) => Record::parse(&text, identity).map_err(|error| error.of(&path)),
+        None => Ok(Record::empty(identity)),
+    }
+}
+
 impl Ledger {
     /// Opens the ledger of a state directory, and locks it for this process.
     ///

@@ -7,7 +7,8 @@
 //! ledger           what was obeyed, on disk before anything is done
 //! lease            how long this site may still serve (pure)
 //! deadman          what closes the port when the agent does not run any more
-//! grant            the right to be live, confirmed by a write
+//! grant proof      the right to be live, confirmed by a write
+//! start_gate       may the database be started?
 //! probe            what is looked at: host, database, cluster, other sites
 //! action           what a step does, and what proves it
 //! database cluster pgdata   the three things acted upon
@@ -29,7 +30,9 @@ pub mod ledger;
 mod notify;
 mod pgdata;
 mod probe;
+mod proof;
 mod report;
 pub mod runtime;
 mod senders;
 mod start;
+pub mod start_gate;

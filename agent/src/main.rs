@@ -1,15 +1,17 @@
 //! The `pointsman-agent` program.
 
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agent::config::AgentConfig;
 use agent::deadman::Deadman;
-use agent::{decode, runtime};
+use agent::{decode, runtime, start_gate};
 use clap::{Parser, Subcommand};
+use shared::clock::Millis;
 use shared::codec::MESSAGE_BYTES_MAX;
 use shared::telemetry::{self, Chain};
+use tokio::runtime::Runtime;
 
 /// Bad file or bad arguments.
 const USAGE: u8 = 2;
@@ -38,23 +40,32 @@ enum Tool {
     /// Read one wire message from standard input and print it as one line of JSON
     /// (`nats sub --translate "pointsman-agent decode" 'pointsman.*.hb.>'`).
     Decode,
+    /// Tell whether the database beside this agent may be started: with 0 when it may, with 1 and the reason when it
+    /// may not. For `ExecStartPre=` of the database's service.
+    StartGate {
+        /// The agent's file (TOML).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// How long to wait for the store, and for a grant that is on its way.
+        #[arg(long, value_name = "SPAN", default_value = "10s")]
+        wait: Millis,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Tool::Decode) = arguments.tool {
-        return decode_message();
+    match arguments.tool {
+        Some(Tool::Decode) => return decode_message(),
+        Some(Tool::StartGate { config, wait }) => return start_gate(&config, wait),
+        None => {}
     }
     let Some(path) = arguments.config else {
         complain("pointsman-agent: --config FILE is needed (see --help)");
         return ExitCode::from(USAGE);
     };
-    let config = match AgentConfig::load(&path) {
+    let config = match load(&path) {
         Ok(config) => config,
-        Err(problems) => {
-            complain(&problems.to_string());
-            return ExitCode::from(USAGE);
-        }
+        Err(code) => return code,
     };
     if let Err(error) = telemetry::start(&config.log, config.log_format) {
         complain(&format!("{}: {}", path.display(), Chain(&error)));
@@ -73,18 +84,50 @@ fn main() -> ExitCode {
     serve(config)
 }
 
-fn serve(config: AgentConfig) -> ExitCode {
+fn load(path: &Path) -> Result<AgentConfig, ExitCode> {
+    AgentConfig::load(path).map_err(|problems| {
+        complain(&problems.to_string());
+        ExitCode::from(USAGE)
+    })
+}
+
+fn start_gate(path: &Path, wait: Millis) -> ExitCode {
+    let config = match load(path) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let runtime = match current_thread() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let decision = runtime.block_on(start_gate::inquiry::decide(&config, wait));
+    runtime.shutdown_background();
+    if decision.open {
+        show(&format!("the database may be started: {}", decision.reason));
+        ExitCode::SUCCESS
+    } else {
+        let reason = decision.reason;
+        complain(&format!("the database may not be started: {reason}"));
+        ExitCode::FAILURE
+    }
+}
+
+fn current_thread() -> Result<Runtime, ExitCode> {
     // Few blocking threads: they serve name lookups and a look at a filesystem, and each costs memory.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let built = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(32)
         .build();
-    let runtime = match runtime {
+    built.map_err(|error| {
+        complain(&format!("pointsman-agent: no runtime: {error}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(config: AgentConfig) -> ExitCode {
+    let runtime = match current_thread() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("pointsman-agent: no runtime: {error}"));
-            return ExitCode::FAILURE;
-        }
+        Err(code) => return code,
     };
     let ended = runtime.block_on(runtime::run(config));
     // A lookup that hangs must not hold up the end.

@@ -17,6 +17,15 @@ pub(crate) struct DataDirectory {
     owner: u32,
 }
 
+/// As what a server would come up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Startup {
+    /// In recovery, for as long as nobody promotes it.
+    Standby,
+    /// Taking writes, at once or after a recovery.
+    Writable,
+}
+
 /// What works in a data directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Processes {
@@ -52,6 +61,20 @@ impl DataDirectory {
             .and_then(|first| first.try_into().ok())
             .ok_or_else(|| format!("{} is cut short", path.display()))?;
         Ok(u64::from_ne_bytes(first).to_string())
+    }
+
+    /// As what a server started on it would come up.
+    ///
+    /// # Errors
+    /// A sentence, when that cannot be seen.
+    pub(crate) fn startup(&self) -> Result<Startup, String> {
+        let signal = self.path.join("standby.signal");
+        match signal.try_exists() {
+            Ok(true) => Ok(Startup::Standby),
+            // One with recovery.signal alone ends its recovery by itself, and writes then.
+            Ok(false) => Ok(Startup::Writable),
+            Err(error) => Err(format!("{} cannot be looked at: {error}", signal.display())),
+        }
     }
 
     /// The postmaster, when there is one.

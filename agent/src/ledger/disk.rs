@@ -57,39 +57,7 @@ impl Disk {
 
     /// The content; nothing in a directory that never had a ledger.
     pub(super) fn read(&self) -> Result<Option<String>, LedgerError> {
-        let path = self.path();
-        let corrupt = |why: &str| LedgerError::Corrupt {
-            path: path.clone(),
-            why: why.to_owned(),
-        };
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.len() > LEDGER_BYTES_MAX => return Err(corrupt("it is too large")),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return if self.begun_marker().exists() {
-                    Err(LedgerError::Lost {
-                        path,
-                        marker: self.begun_marker(),
-                    })
-                } else {
-                    Ok(None)
-                };
-            }
-            Err(source) => return Err(LedgerError::Unreadable { path, source }),
-        }
-        let bytes = std::fs::read(&path).map_err(|source| LedgerError::Unreadable {
-            path: path.clone(),
-            source,
-        })?;
-        let text = String::from_utf8(bytes).map_err(|_| corrupt("it is no text"))?;
-        let (content, digest) = text
-            .strip_suffix('\n')
-            .and_then(|lines| lines.split_once('\n'))
-            .ok_or_else(|| corrupt("it is cut short"))?;
-        if ContentDigest::of_bytes(content.as_bytes()).as_str() != digest {
-            return Err(corrupt("its content does not match its digest"));
-        }
-        Ok(Some(content.to_owned()))
+        read(&self.directory)
     }
 
     /// Replaces the content; it is on the disk when this returns.
@@ -106,7 +74,7 @@ impl Disk {
 
     /// Remembers that this directory has had a ledger, so that a lost one is not taken for a first start.
     pub(super) fn mark_begun(&self) -> io::Result<()> {
-        let marker = self.begun_marker();
+        let marker = begun_marker(&self.directory);
         if !marker.exists() {
             let text = "This directory has had a ledger. If the file `ledger` is gone, what this agent obeyed is \
                         unknown: restore it, or remove this file to begin anew.\n";
@@ -117,8 +85,45 @@ impl Disk {
         }
         Ok(())
     }
+}
 
-    fn begun_marker(&self) -> PathBuf {
-        self.directory.join("ledger.begun")
+/// The content of a directory, whoever has it open; nothing where there never was a ledger.
+pub(super) fn read(directory: &Path) -> Result<Option<String>, LedgerError> {
+    let path = directory.join("ledger");
+    let corrupt = |why: &str| LedgerError::Corrupt {
+        path: path.clone(),
+        why: why.to_owned(),
+    };
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.len() > LEDGER_BYTES_MAX => return Err(corrupt("it is too large")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return if begun_marker(directory).exists() {
+                Err(LedgerError::Lost {
+                    path,
+                    marker: begun_marker(directory),
+                })
+            } else {
+                Ok(None)
+            };
+        }
+        Err(source) => return Err(LedgerError::Unreadable { path, source }),
     }
+    let bytes = std::fs::read(&path).map_err(|source| LedgerError::Unreadable {
+        path: path.clone(),
+        source,
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| corrupt("it is no text"))?;
+    let (content, digest) = text
+        .strip_suffix('\n')
+        .and_then(|lines| lines.split_once('\n'))
+        .ok_or_else(|| corrupt("it is cut short"))?;
+    if ContentDigest::of_bytes(content.as_bytes()).as_str() != digest {
+        return Err(corrupt("its content does not match its digest"));
+    }
+    Ok(Some(content.to_owned()))
+}
+
+fn begun_marker(directory: &Path) -> PathBuf {
+    directory.join("ledger.begun")
 }

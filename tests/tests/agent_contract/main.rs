@@ -9,6 +9,7 @@ mod program;
 mod promote;
 mod scale;
 mod stage;
+mod start_gate;
 
 use std::time::{Duration, Instant};
 
