@@ -134,6 +134,11 @@ impl Core {
         self.lead.is_some()
     }
 
+    /// The phase that operators are shown.
+    pub fn phase(&self) -> Phase {
+        self.shown_phase()
+    }
+
     /// The stack that this core works with.
     pub fn stack(&self) -> Option<(StackVersion, &Stack)> {
         self.stack

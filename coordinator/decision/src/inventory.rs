@@ -17,6 +17,12 @@ use crate::sighting::Sighting;
 /// Rate by which two hosts' clocks may differ: 1000 ppm, ten times a bad crystal.
 const CLOCK_RATE_DIVISOR: u64 = 1_000;
 
+/// A message that comes this much later than an undelayed one is late.
+const LATE_MS: i64 = 500;
+
+/// A sender all of whose messages are late for so long has lost time itself: longer than any backlog drains.
+const LATE_SETTLES: Millis = Millis::seconds(30);
+
 /// Ended processes of a sender that are remembered, so that their late words are known as such.
 const ENDED_KEPT_MAX: usize = 8;
 
@@ -83,6 +89,9 @@ pub(crate) struct CoordinatorRecord {
 struct Transit {
     offset: i64,
     at: Mono,
+    /// Since when every message was late, and the least difference among them.
+    #[serde(default)]
+    late: Option<(Mono, i64)>,
 }
 
 impl Inventory {
@@ -300,6 +309,7 @@ impl Transit {
         Self {
             offset: difference(now.0, uptime.0),
             at: now,
+            late: None,
         }
     }
 
@@ -309,10 +319,27 @@ impl Transit {
         let grown = self
             .offset
             .saturating_add(i64::try_from(drift).unwrap_or(i64::MAX));
-        self.offset = difference(now.0, uptime.0).min(grown);
+        let found = difference(now.0, uptime.0);
+        self.offset = found.min(grown);
+        self.settle(now, found);
         // What is below the divisor would never count if it were forgotten each time.
         if drift > 0 {
             self.at = now;
+        }
+    }
+
+    /// A host that was paused, or whose clock ran slow, has lost time that it never makes up for: when every
+    /// message is late for long enough, the lateness is the host's, and the least of it is the new measure.
+    fn settle(&mut self, now: Mono, found: i64) {
+        if found.saturating_sub(self.offset) < LATE_MS {
+            self.late = None;
+            return;
+        }
+        let (since, least) = self.late.unwrap_or((now, found));
+        let least = least.min(found);
+        self.late = Some((since, least));
+        if since.after(LATE_SETTLES) <= now {
+            (self.offset, self.late) = (least, None);
         }
     }
 
@@ -381,3 +408,6 @@ impl CoordinatorRecord {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ impl Core {
             self.withdraw(now, &reason);
         } else if self.detector.tally == Tally::AllSilent {
             self.proposal.doubt_since = None;
-            self.supersede_if_changed(now);
+            self.supersede_if_changed(now, self.detector.confirmed(now.mono, &policy));
         } else {
             let since = *self.proposal.doubt_since.get_or_insert(now.mono);
             if since.after(policy.evidence_age_max_ms) <= now.mono {
@@ -232,14 +232,16 @@ impl Core {
         self.blocked = reasons;
     }
 
-    /// When the same facts would now make another plan, the open proposal gives way.
-    fn supersede_if_changed(&mut self, now: Now) {
+    /// When the same facts would now make another plan, the open proposal gives way. What a new leader found may
+    /// rest on a silence that it has not `confirmed` itself, and another proposal needs the whole of that.
+    fn supersede_if_changed(&mut self, now: Now, confirmed: bool) {
         let Some(open) = self.durable.open_proposal() else {
             return;
         };
         let (id, digest) = (open.id, open.digest.clone());
         match self.draft(now) {
             Ok(draft) if draft.digest == digest => {}
+            Ok(_) if !confirmed => self.withdraw(now, "what the plan was made from has changed"),
             Ok(draft) => {
                 let reason = "what the plan was made from has changed".to_owned();
                 let state = ProposalState::Superseded {
