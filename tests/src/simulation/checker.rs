@@ -1,29 +1,34 @@
-//! The invariants, each held against the whole world, which no part of the product can see.
+//! The invariants about commands, tickets and leads, held against what no single part of the product can see.
+//! Each violation begins with the invariant's name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{ProposalState, RunState, StepOutcome};
+use decision::{ProposalState, StepOutcome};
 use shared::clock::Millis;
 use shared::epoch::Epoch;
-use shared::id::{CommandId, NodeName, SiteName};
-use shared::stack::Stack;
-use shared::wire::{Command, Ticket};
+use shared::id::{CommandId, NodeName, Nonce, ProposalId, RunId, SiteName};
+use shared::wire::{AuditEvent, Command, Ticket};
 
 use super::seat::Seat;
-use super::store::Store;
 use super::worker::Worker;
-use super::world::World;
 
 /// What has been seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Checker {
     pub(super) violations: Vec<String>,
     holders: BTreeMap<Epoch, SiteName>,
-    revoked_at: BTreeMap<Epoch, u64>,
-    begun: BTreeMap<CommandId, u32>,
+    /// When an epoch was revoked, by the world's clock.
+    pub(super) revoked_at: BTreeMap<Epoch, u64>,
     obeyed: BTreeMap<NodeName, Epoch>,
-    two_writers: bool,
-    pub(super) disturbed_at: u64,
+    /// Grants that an agent confirmed by a write.
+    confirmed: BTreeSet<(NodeName, Epoch, Nonce)>,
+    begun: BTreeMap<CommandId, u64>,
+    runs: BTreeMap<ProposalId, RunId>,
+    raised: BTreeSet<ProposalId>,
+    ended: BTreeSet<ProposalId>,
+    routed: Epoch,
+    pub(super) two_writers: bool,
+    pub(super) bound_broken: bool,
 }
 
 impl Checker {
@@ -33,14 +38,14 @@ impl Checker {
     }
 
     /// I4, I7, I8, I9: what is sent stands in the written state, is approved, and is in its turn.
-    pub(super) fn sends(&mut self, time: u64, seat: &Seat, command: &Command) {
+    pub(super) fn sends(&mut self, time: u64, seat: &Seat, command: &Command, trusted: bool) {
         let Some(state) = &seat.written else {
-            return self.violate(time, "a command was sent and no state was written");
+            return self.violate(time, "I8: a command was sent and no state was written");
         };
         let Some(run) = state.run.as_ref().filter(|run| run.id == command.run) else {
             return self.violate(
                 time,
-                format!("step {} of a run that is not written", command.step),
+                format!("I8: step {} of a run that is not written", command.step),
             );
         };
         if run
@@ -52,13 +57,13 @@ impl Checker {
             self.violate(
                 time,
                 format!(
-                    "step {} was sent before its intent was written",
+                    "I8: step {} was sent before its intent was written",
                     command.step
                 ),
             );
         }
         if run.approval.plan != run.plan.digest() || command.plan != run.approval.plan {
-            self.violate(time, "a command of a plan that was not approved");
+            self.violate(time, "I12: a command of a plan that was not approved");
         }
         let approved = |state: &ProposalState| matches!(state, ProposalState::Approved { .. });
         if !state
@@ -66,10 +71,14 @@ impl Checker {
             .iter()
             .any(|p| p.id == run.proposal && approved(&p.state))
         {
-            self.violate(time, "a run of a proposal that was not approved");
+            self.violate(time, "I12: a run of a proposal that was not approved");
+        }
+        let used = *self.runs.entry(run.proposal).or_insert(run.id);
+        if used != run.id && trusted {
+            self.violate(time, "I12: an approval was used for two runs");
         }
         let Some(step) = run.plan.step(command.step) else {
-            return self.violate(time, "a command of no step");
+            return self.violate(time, "I8: a command of no step");
         };
         for earlier in run
             .plan
@@ -86,7 +95,7 @@ impl Checker {
                 self.violate(
                     time,
                     format!(
-                        "step {} before step {} was settled",
+                        "I7: step {} before step {} was settled",
                         step.number, earlier.number
                     ),
                 );
@@ -94,50 +103,61 @@ impl Checker {
         }
     }
 
-    /// I5 and the wait between revoke and grant.
+    /// I5, as long as the store keeps what it acknowledged.
     pub(super) fn ticket(
         &mut self,
         time: u64,
         before: Option<&Ticket>,
         after: Option<&Ticket>,
-        stack: &Stack,
+        trusted: bool,
     ) {
         let Some(after) = after else { return };
         if before.is_some_and(|before| before.same_right(after)) {
             return;
         }
         if before.is_some_and(|before| before.epoch > after.epoch) {
-            self.violate(time, "the epoch fell");
+            self.violate(time, "I5: the epoch fell");
         }
         let holder = self
             .holders
             .entry(after.epoch)
             .or_insert_with(|| after.holder.clone());
-        if *holder != after.holder {
+        if *holder != after.holder && trusted {
             let sentence = format!(
-                "epoch {} has two holders, {holder} and {}",
+                "I5: epoch {} has two holders, {holder} and {}",
                 after.epoch, after.holder
             );
             self.violate(time, sentence);
         }
         if after.grant.is_none() {
             self.revoked_at.entry(after.epoch).or_insert(time);
-        } else if let Some(revoked) = self.revoked_at.get(&after.epoch) {
-            let waited = Millis((time - revoked) * 1_001 / 1_000);
-            if waited < stack.policy.epoch_wait_ms {
-                self.violate(
-                    time,
-                    format!("granted {} after the revocation", waited.human()),
-                );
-            }
         }
     }
 
-    /// I6: a command is begun once for each life of its agent.
-    pub(super) fn begins(&mut self, time: u64, worker: &Worker, command: &Command) {
-        *self.begun.entry(command.id).or_insert(0) += 1;
+    /// How long after its revocation an epoch stands now; nothing for one that was never revoked.
+    pub(super) fn waited(&self, time: u64, epoch: Epoch) -> Option<Millis> {
+        let revoked = self.revoked_at.get(&epoch)?;
+        Some(Millis(time.saturating_sub(*revoked)))
+    }
+
+    /// What the store held is gone: epochs may come again.
+    pub(super) fn forget_store(&mut self) {
+        self.holders.clear();
+        self.revoked_at.clear();
+    }
+
+    /// I5, I7: an agent never obeys an older epoch, and begins a command once for each time that it may be begun.
+    pub(super) fn begins(&mut self, time: u64, worker: &Worker, command: &Command, trusted: bool) {
         if !command.action.changes() {
             return;
+        }
+        if self.begun.insert(command.id, worker.life) == Some(worker.life)
+            && trusted
+            && command.action.kind() == "promote"
+            && worker.database.as_ref().is_some_and(|d| d.primary)
+        {
+            let sentence = format!("I7: {} was begun again after its effect", command.id);
+            self.violate(time, sentence);
         }
         let obeyed = self
             .obeyed
@@ -145,7 +165,7 @@ impl Checker {
             .or_insert(command.epoch);
         if command.epoch < *obeyed {
             let sentence = format!(
-                "{} obeyed epoch {} after {obeyed}",
+                "I5: {} obeyed epoch {} after {obeyed}",
                 worker.node, command.epoch
             );
             self.violate(time, sentence);
@@ -154,134 +174,79 @@ impl Checker {
         }
     }
 
-    /// I3, I4: a promotion holds the grant that the store shows or has shown for its epoch.
-    pub(super) fn promoted(
-        &mut self,
-        time: u64,
-        node: &NodeName,
-        command: &Command,
-        store: &Store,
-    ) {
-        let granted = store.ticket.value.as_ref();
-        let fits = granted.is_some_and(|ticket| ticket.epoch >= command.epoch);
-        if !fits || self.holders.get(&command.epoch) != Some(&command.site) {
-            self.violate(
-                time,
-                format!("{node} was promoted without the right to be live"),
-            );
-        }
-        if command.approval.is_none() {
-            self.violate(time, format!("{node} was promoted without an approval"));
+    /// An agent's grant was confirmed by a write.
+    pub(super) fn confirmed(&mut self, command: &Command, ticket: &Ticket) {
+        if let Some(nonce) = ticket.grant.filter(|_| ticket.epoch == command.epoch) {
+            self.confirmed
+                .insert((command.node.clone(), ticket.epoch, nonce));
         }
     }
 
-    /// At no instant do two coordinators hold a lead that counts.
+    /// I3, I4: who is promoted has confirmed the grant of its epoch by a write, for an approved plan.
+    pub(super) fn promoted(&mut self, time: u64, command: &Command) {
+        let held = command.grant.map(|grant| {
+            let key = (command.node.clone(), grant.epoch, grant.nonce);
+            grant.epoch == command.epoch && self.confirmed.contains(&key)
+        });
+        if held != Some(true) {
+            let sentence = format!("I4: {} was promoted without its grant", command.node);
+            self.violate(time, sentence);
+        }
+        if command.approval.is_none() {
+            let sentence = format!("I3: {} was promoted without an approval", command.node);
+            self.violate(time, sentence);
+        }
+    }
+
+    /// I19: clients are never sent to a site whose epoch is older than where they were sent before.
+    pub(super) fn routed(&mut self, time: u64, command: &Command) {
+        if command.epoch < self.routed {
+            let sentence = format!(
+                "I19: routes follow epoch {} after {}",
+                command.epoch, self.routed
+            );
+            self.violate(time, sentence);
+        }
+        self.routed = self.routed.max(command.epoch);
+    }
+
+    /// I9, I12, I25: proposals are told when they begin and end, and none is approved after its end.
+    pub(super) fn recorded(&mut self, time: u64, event: &AuditEvent) {
+        let Some(proposal) = event.proposal else {
+            return;
+        };
+        match event.kind.as_str() {
+            "proposal-raised" => {
+                self.raised.insert(proposal);
+            }
+            "proposal-withdrawn"
+            | "proposal-expired"
+            | "proposal-superseded"
+            | "proposal-rejected" => {
+                self.ended.insert(proposal);
+            }
+            "proposal-approved" if self.ended.contains(&proposal) => {
+                self.violate(time, "I12: a proposal was approved after its end");
+            }
+            _ => {}
+        }
+    }
+
+    /// I25: what stands in the state was told.
+    pub(super) fn told(&mut self, time: u64, proposals: &[decision::Proposal]) {
+        if let Some(silent) = proposals.iter().find(|p| !self.raised.contains(&p.id)) {
+            let sentence = format!("I25: proposal {} was never told", silent.id);
+            self.violate(time, sentence);
+        }
+    }
+
+    /// I15: at no instant do two coordinators hold a lead that counts.
     pub(super) fn leads(&mut self, time: u64, site: &SiteName, seats: &BTreeMap<SiteName, Seat>) {
         let other = seats
             .values()
             .find(|seat| seat.site != *site && seat.leads(time));
         if let Some(other) = other {
-            self.violate(time, format!("{site} and {} lead at once", other.site));
-        }
-    }
-}
-
-impl World {
-    /// I1 and I3: two databases write only when somebody vouched for what was not so.
-    pub(super) fn check_databases(&mut self) {
-        if self.network.off_bus.is_empty() && self.network.dark.is_empty() && self.network.loss == 0
-        {
-            let cut = self.network.cuts.values().any(|count| *count > 0);
-            let paused = self
-                .seats
-                .values()
-                .any(|seat| !seat.up || self.time < seat.paused_until);
-            if cut || paused || self.network.delay > 0 {
-                self.checker.disturbed_at = self.time;
-            }
-        } else {
-            self.checker.disturbed_at = self.time;
-        }
-        if self
-            .workers
-            .values()
-            .any(|w| !w.up || w.database.as_ref().is_some_and(|d| !d.up))
-        {
-            self.checker.disturbed_at = self.time;
-        }
-        let writers = self.workers.values().filter(|w| {
-            w.database
-                .as_ref()
-                .is_some_and(super::database::Database::writes)
-        });
-        if writers.count() > 1 && !self.checker.two_writers {
-            self.checker.two_writers = true;
-            self.say("two databases write");
-            *self
-                .events
-                .entry("lie: two databases write".to_owned())
-                .or_insert(0) += 1;
-            if !self.operator.is_careless() {
-                self.checker
-                    .violate(self.time, "two databases write and nobody lied");
-            }
-        }
-    }
-
-    /// I21: nothing is proposed in a world that has been whole for longer than the silence.
-    pub(super) fn check_proposal(&mut self) {
-        let quiet = self.time.saturating_sub(self.checker.disturbed_at);
-        if quiet > self.stack.policy.silence_ms.0 {
-            self.checker
-                .violate(self.time, "a proposal in a world that was whole");
-        }
-    }
-
-    /// True when the leader watches, or waits for a person with a reason.
-    pub(super) fn rests(&self) -> bool {
-        let time = self.time;
-        let Some(leader) = self.seats.values().find(|seat| seat.leads(time)) else {
-            return false;
-        };
-        let status = leader.core.status(leader.clock.now(time));
-        matches!(
-            status.phase,
-            decision::Phase::Watching | decision::Phase::Completed
-        )
-    }
-
-    /// Liveness: once healed, the world comes to rest.
-    pub(super) fn check_rest(&mut self) {
-        if self.rests() {
-            return;
-        }
-        let time = self.time;
-        let Some(leader) = self.seats.values().find(|seat| seat.leads(time)) else {
-            return self
-                .checker
-                .violate(time, "nobody leads long after everything was mended");
-        };
-        let status = leader.core.status(leader.clock.now(time));
-        let halted = leader
-            .core
-            .durable()
-            .and_then(|d| d.run.as_ref())
-            .map(|run| run.state.clone());
-        let waits = match (status.phase, halted) {
-            (_, Some(RunState::Halted { reason, .. })) => !reason.is_empty(),
-            (decision::Phase::Blocked | decision::Phase::Suspecting, None) => {
-                !status.findings.is_empty()
-                    && !leader
-                        .core
-                        .explain(leader.clock.now(time))
-                        .waits_for
-                        .is_empty()
-            }
-            _ => false,
-        };
-        if !waits {
-            let sentence = format!("no rest: phase {}, {}", status.phase.word(), status.summary);
-            self.checker.violate(time, sentence);
+            self.violate(time, format!("I15: {site} and {} lead at once", other.site));
         }
     }
 }

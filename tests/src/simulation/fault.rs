@@ -1,277 +1,209 @@
-//! Faults: what is broken, for how long, and how it is mended.
+//! Which faults befall a history, and when: each history has its own few kinds, so that they meet each other.
 
 use shared::id::{NodeName, SiteName};
 
+use super::fault_kind::FaultKind;
 use super::world::{Event, FAULTY, World};
 
-/// One fault that will be mended.
-#[derive(Debug, Clone)]
-pub(super) enum Fault {
-    SiteDark(SiteName),
-    SiteCutOff(SiteName),
-    LinkCut(SiteName, SiteName),
-    WayCut(SiteName, SiteName),
-    BusDown(SiteName),
-    Weather,
+/// Faults begin then: by then everybody has heard everybody.
+pub(super) const FIRST: u64 = 6_500;
+
+/// One fault that befell the world.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Instance {
+    pub(super) kind: FaultKind,
+    /// Until when its own effect lasts.
+    pub(super) until: u64,
 }
 
 impl World {
+    /// The kinds of this history.
+    pub(super) fn draw_mix(&mut self) {
+        let count = self.dice.between(2, 5);
+        for _ in 0..count {
+            if let Some(kind) = self.dice.pick(&FaultKind::ALL).copied() {
+                self.mix.push(kind);
+            }
+        }
+        if self.dice.permille(650) {
+            self.mix.push(FaultKind::LiveSiteDark);
+        }
+    }
+
     pub(super) fn make_fault(&mut self) {
-        let next = self.dice.between(500, 9_000);
+        let next = self.dice.between(500, 6_000);
         if self.time + next < FAULTY {
             self.plan(next, Event::Fault);
         }
-        let sites = self.sites.clone();
-        let (Some(a), Some(b)) = (
-            self.dice.pick(&sites).cloned(),
-            self.dice.pick(&sites).cloned(),
-        ) else {
-            return;
-        };
-        let live = self.stack.first_primary().clone();
+        let (sites, mix) = (self.sites.clone(), std::mem::take(&mut self.mix));
+        let kind = self.dice.pick(&mix).copied();
+        self.mix = mix;
         let nodes: Vec<NodeName> = self.workers.keys().cloned().collect();
-        let Some(node) = self.dice.pick(&nodes).cloned() else {
-            return;
-        };
-        let span = self.dice.between(300, 25_000);
-        match self.dice.between(0, 15) {
-            0..=2 => self.darken(&live, span),
-            3 => self.darken(&a, span),
-            4 => self.break_for(span, "site cut off", Fault::SiteCutOff(live)),
-            5 if a != b => self.break_for(span, "link cut", Fault::LinkCut(a, b)),
-            6 if a != b => self.break_for(span, "way cut", Fault::WayCut(a, b)),
-            7 => self.break_for(span, "bus down", Fault::BusDown(a)),
-            8 => self.break_for(span, "weather", Fault::Weather),
-            9 => self.fault("coordinator crash", &a, |world, site| {
-                world.crash_seat(site);
-            }),
-            10 | 11 => {
-                let sent = self.dice.permille(500);
-                self.fault("crash at a write", &a, |world, site| {
-                    if let Some(seat) = world.seats.get_mut(site) {
-                        seat.dies_at_write = Some(sent);
-                    }
-                });
+        let drawn = (
+            kind,
+            self.dice.pick(&sites).cloned(),
+            self.dice.pick(&sites).cloned(),
+            self.dice.pick(&nodes).cloned(),
+        );
+        if let (Some(kind), Some(a), Some(b), Some(node)) = drawn {
+            self.inflict(kind, &a, &b, &node);
+        }
+    }
+
+    fn inflict(&mut self, kind: FaultKind, a: &SiteName, b: &SiteName, node: &NodeName) {
+        let span = self.dice.between(300, 16_000);
+        match kind {
+            FaultKind::LiveSiteDark => {
+                let live = self.live_site();
+                self.darken(kind, &live, span);
             }
-            12 => self.fault("coordinator pause", &a, |world, site| {
-                let until = world.time + world.dice.between(1_000, 12_000);
-                if let Some(seat) = world.seats.get_mut(site) {
+            FaultKind::SiteDark => self.darken(kind, a, span),
+            FaultKind::SiteCutOff
+            | FaultKind::DeafOutside
+            | FaultKind::LinkCut
+            | FaultKind::WayCut
+            | FaultKind::BusDown
+            | FaultKind::BusGone
+            | FaultKind::Loss
+            | FaultKind::Delay
+            | FaultKind::Doubling => self.break_network(kind, a, b, span),
+            FaultKind::StoreElection
+            | FaultKind::StaleReads
+            | FaultKind::LostWrites
+            | FaultKind::StoreRemade => self.break_store(kind, span),
+            FaultKind::CoordinatorCrash => {
+                self.befall(kind, a, 6_000);
+                self.crash_seat(a);
+            }
+            FaultKind::CoordinatorCrashAtWrite => {
+                let sent = self.dice.permille(500);
+                self.befall(kind, a, 6_000);
+                if let Some(seat) = self.seats.get_mut(a) {
+                    seat.dies_at_write = Some(sent);
+                }
+            }
+            FaultKind::CoordinatorPause => {
+                self.befall(kind, a, span);
+                let until = self.time + span;
+                if let Some(seat) = self.seats.get_mut(a) {
                     seat.paused_until = until;
                 }
-            }),
-            13 => self.crash_worker(&node),
-            14 => self.stop_database(&node),
-            _ => self.fault("wall clock jump", &a, |world, site| {
-                let jump = world.dice.between(0, 7_200_000);
-                if let Some(seat) = world.seats.get_mut(site) {
-                    seat.clock.wall_jump = jump;
-                }
-                for worker in world
-                    .workers
-                    .values_mut()
-                    .filter(|worker| worker.site == *site)
-                {
-                    worker.clock.wall_jump = jump / 2;
-                }
-            }),
-        }
-    }
-
-    fn fault(
-        &mut self,
-        kind: &'static str,
-        site: &SiteName,
-        act: impl FnOnce(&mut Self, &SiteName),
-    ) {
-        *self.faults.entry(kind).or_insert(0) += 1;
-        self.say(format_args!("fault: {kind} {site}"));
-        act(self, site);
-    }
-
-    fn break_for(&mut self, span: u64, kind: &'static str, fault: Fault) {
-        *self.faults.entry(kind).or_insert(0) += 1;
-        self.say(format_args!("fault: {fault:?} for {span} ms"));
-        for (from, to) in self.ways(&fault) {
-            self.network.cut(&from, &to);
-        }
-        match &fault {
-            Fault::BusDown(site) => {
-                self.network.off_bus.insert(site.clone());
             }
-            Fault::Weather => {
-                self.network.loss = self.dice.between(0, 300);
-                self.network.delay = self.dice.between(0, 4_000);
-                self.network.doubled = self.dice.between(0, 300);
+            FaultKind::OldCommand | FaultKind::OldApproval => self.repeat_old(kind),
+            FaultKind::StackChange => self.change_stack(),
+            FaultKind::AgentCrash
+            | FaultKind::AgentCrashAtWrite
+            | FaultKind::AgentPause
+            | FaultKind::AgentDiskFull
+            | FaultKind::VmPause
+            | FaultKind::ClockRate
+            | FaultKind::WallJump
+            | FaultKind::SlowHost
+            | FaultKind::DatabaseStop
+            | FaultKind::DatabaseHang
+            | FaultKind::LocalFailover
+            | FaultKind::ReplicationStop
+            | FaultKind::StartedByHand
+            | FaultKind::WorkloadsStarted => self.break_host(kind, node, span),
+        }
+    }
+
+    /// A fault is counted, with the time that its own effect lasts.
+    pub(super) fn befall(&mut self, kind: FaultKind, what: &impl std::fmt::Display, span: u64) {
+        self.say(format_args!("fault: {} {what} for {span} ms", kind.word()));
+        self.faults[kind.index()] += 1;
+        self.instances.push(Instance {
+            kind,
+            until: self.time + span,
+        });
+    }
+
+    /// True once a fault of this kind befell the world.
+    pub(super) fn has_befallen(&self, kind: FaultKind) -> bool {
+        self.faults[kind.index()] > 0
+    }
+
+    /// The site that holds the right to be live, by the store's truth.
+    pub(super) fn live_site(&self) -> SiteName {
+        let of_ticket = self.store.ticket.value.as_ref();
+        of_ticket.map_or_else(
+            || self.stack.first_primary().clone(),
+            |ticket| ticket.holder.clone(),
+        )
+    }
+
+    fn repeat_old(&mut self, kind: FaultKind) {
+        if kind == FaultKind::OldApproval {
+            let approvals = std::mem::take(&mut self.operator.approvals);
+            let old = self.dice.pick(&approvals).cloned();
+            self.operator.approvals = approvals;
+            if let Some(old) = old {
+                self.befall(kind, &"again", 0);
+                self.ask_leader(decision::Ask::Approve(old));
             }
-            Fault::SiteDark(_) | Fault::SiteCutOff(_) | Fault::LinkCut(..) | Fault::WayCut(..) => {}
-        }
-        self.plan(span, Event::Mend(fault));
-    }
-
-    fn ways(&self, fault: &Fault) -> Vec<(SiteName, SiteName)> {
-        let both = |a: &SiteName, b: &SiteName| [(a.clone(), b.clone()), (b.clone(), a.clone())];
-        match fault {
-            Fault::SiteCutOff(site) => self
-                .sites
-                .iter()
-                .filter(|other| *other != site)
-                .flat_map(|other| both(site, other))
-                .collect(),
-            Fault::LinkCut(a, b) => both(a, b).to_vec(),
-            Fault::WayCut(a, b) => vec![(a.clone(), b.clone())],
-            Fault::SiteDark(_) | Fault::BusDown(_) | Fault::Weather => Vec::new(),
-        }
-    }
-
-    pub(super) fn mend(&mut self, fault: &Fault) {
-        self.say(format_args!("mended: {fault:?}"));
-        for (from, to) in self.ways(fault) {
-            self.network.mend(&from, &to);
-        }
-        match fault {
-            Fault::BusDown(site) => {
-                self.network.off_bus.remove(site);
-            }
-            Fault::Weather => {
-                (self.network.loss, self.network.delay, self.network.doubled) = (0, 0, 0);
-            }
-            Fault::SiteDark(site) => self.lighten(site),
-            Fault::SiteCutOff(_) | Fault::LinkCut(..) | Fault::WayCut(..) => {}
-        }
-    }
-
-    /// A whole site loses its power.
-    fn darken(&mut self, site: &SiteName, span: u64) {
-        if self.network.dark.contains(site) {
             return;
         }
-        *self.faults.entry("site dark").or_insert(0) += 1;
-        self.say(format_args!("fault: {site} is dark for {span} ms"));
-        self.network.dark.insert(site.clone());
-        if let Some(seat) = self.seats.get_mut(site) {
-            seat.crash();
-        }
-        for worker in self
-            .workers
-            .values_mut()
-            .filter(|worker| worker.site == *site)
-        {
-            worker.crash();
-            if let Some(database) = &mut worker.database {
-                database.up = false;
-            }
-        }
-        let stays = self.lost_for_good && *site == *self.stack.first_primary();
-        if !stays {
-            self.plan(span, Event::Mend(Fault::SiteDark(site.clone())));
+        let sent = std::mem::take(&mut self.sent);
+        let old = self.dice.pick(&sent).cloned();
+        self.sent = sent;
+        if let Some((command, from, asker)) = old {
+            self.befall(kind, &command.node, 0);
+            let command = Box::new(command);
+            self.plan(
+                1,
+                Event::Command {
+                    command,
+                    from,
+                    asker,
+                },
+            );
         }
     }
 
-    fn lighten(&mut self, site: &SiteName) {
-        if self.operator.holds_off(site) {
-            self.say(format_args!(
-                "{site} is kept off: an operator vouched for it"
-            ));
-            return;
+    /// Another version of the stack is wanted: other waits, or another way of self-fencing.
+    fn change_stack(&mut self) {
+        let fencing = self.dice.permille(600);
+        let mut stack = self
+            .store
+            .stack
+            .value
+            .as_ref()
+            .map_or_else(|| self.stack.clone(), |(_, stack)| stack.clone());
+        if fencing {
+            self.choose_fencing(&mut stack.policy);
+        } else {
+            stack.policy.proposal_expiry_ms.0 += self.dice.between(1, 5_000);
+            stack.policy.confirm_ms.0 += self.dice.between(0, 3_000);
         }
-        self.network.dark.remove(site);
-        self.plan(500, Event::SeatRestart { site: site.clone() });
-        let here = self.workers.values().filter(|worker| worker.site == *site);
-        for node in here.map(|worker| worker.node.clone()).collect::<Vec<_>>() {
-            self.queue_start(&node);
+        if stack.policy.lease.enforces() {
+            self.befall(FaultKind::StackChange, &"with self-fencing", 3_000);
+        } else {
+            self.befall(FaultKind::StackChange, &"without self-fencing", 3_000);
+            self.always_enforced = false;
         }
-    }
-
-    fn crash_worker(&mut self, node: &NodeName) {
-        *self.faults.entry("agent crash").or_insert(0) += 1;
-        self.say(format_args!("fault: agent {node} crashes"));
-        if let Some(worker) = self.workers.get_mut(node).filter(|worker| worker.up) {
-            worker.crash();
-        }
-        let after = self.dice.between(300, 6_000);
-        self.plan(after, Event::WorkerRestart { node: node.clone() });
-    }
-
-    fn stop_database(&mut self, node: &NodeName) {
-        let is_up = self
-            .workers
-            .get(node)
-            .and_then(|w| w.database.as_ref())
-            .is_some_and(|d| d.up);
-        if !is_up {
-            return;
-        }
-        *self.faults.entry("database stop").or_insert(0) += 1;
-        self.say(format_args!("fault: database beside {node} stops"));
-        if let Some(database) = self
-            .workers
-            .get_mut(node)
-            .and_then(|worker| worker.database.as_mut())
-        {
-            database.up = false;
-        }
-        let after = self.dice.between(500, 8_000);
-        self.plan(after, Event::DatabaseStart { node: node.clone() });
-    }
-
-    /// Starts again, unless the site is off or its database was fenced for good.
-    pub(super) fn database_start(&mut self, node: &NodeName) {
-        let Some(worker) = self.workers.get(node) else {
-            return;
-        };
-        let site = worker.site.clone();
-        let fenced = worker
-            .entries
-            .values()
-            .any(|entry| entry.command.action.kind() == "fence");
-        if self.network.dark.contains(&site) || self.operator.holds_off(&site) || fenced {
-            return;
-        }
-        if let Some(database) = self
-            .workers
-            .get_mut(node)
-            .and_then(|worker| worker.database.as_mut())
-        {
-            database.up = true;
-        }
-    }
-
-    pub(super) fn worker_restart(&mut self, node: &NodeName) {
-        let (time, process) = (self.time, self.dice.uuid());
-        let Some(worker) = self.workers.get_mut(node) else {
-            return;
-        };
-        if worker.up || self.network.dark.contains(&worker.site) {
-            return;
-        }
-        worker.restart(time, process);
-        let life = worker.life;
-        self.plan(
-            1,
-            Event::WorkerBeat {
-                node: node.clone(),
-                life,
-            },
-        );
-    }
-
-    /// The agents of a site that has power again, and their databases.
-    fn queue_start(&mut self, node: &NodeName) {
-        let after = self.dice.between(100, 2_000);
-        self.plan(after, Event::WorkerRestart { node: node.clone() });
-        let later = self.dice.between(100, 4_000);
-        self.plan(later, Event::DatabaseStart { node: node.clone() });
+        self.operator.wanted = Some(Box::new(stack));
     }
 
     /// No further faults; what is broken is mended, but for a site that is lost for good.
     pub(super) fn heal(&mut self) {
         self.say("healed");
-        self.network.cuts.clear();
-        self.network.off_bus.clear();
-        (self.network.loss, self.network.delay, self.network.doubled) = (0, 0, 0);
-        self.moved_at = self.time;
+        let time = self.time;
+        self.network.heal();
+        self.moved_at = time;
+        self.store.stale = None;
         for seat in self.seats.values_mut() {
             seat.dies_at_write = None;
+            seat.paused_until = seat.paused_until.min(time);
+        }
+        for worker in self.workers.values_mut() {
+            worker.disk_full = false;
+            worker.dies_at_write = None;
+            worker.paused_until = worker.paused_until.min(time);
+            worker.slow_until = 0;
+        }
+        let nodes: Vec<NodeName> = self.workers.keys().cloned().collect();
+        for node in nodes {
+            self.mend_host(&node);
         }
     }
 }

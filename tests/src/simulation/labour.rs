@@ -1,16 +1,34 @@
 //! What becomes of commands: agents admit them, confirm their grants, work, and report.
 
 use agent::gate::Verdict;
-use decision::{Input, Unanswered};
-use shared::clock::Millis;
-use shared::id::{CommandId, NodeName, SiteName};
+use shared::clock::{Millis, Mono};
+use shared::id::{NodeName, SiteName};
 use shared::refusal::Refusal;
-use shared::wire::{Action, Command, ProofLine, Report, ReportState};
+use shared::wire::{Action, Command, ProofLine, ReportState};
 
+use super::database::Port;
+use super::fault_kind::FaultKind;
+use super::worker::Wrote;
 use super::world::{Event, World};
 
+/// A confirmation counts for so long; the promotion that it allows must have begun by then.
+const FRESH: Millis = Millis::seconds(1);
+
+/// A command on its way through an agent.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) command: Command,
+    /// The coordinator that asked, and its process.
+    pub(super) from: SiteName,
+    pub(super) asker: u64,
+    /// The agent's process.
+    pub(super) life: u64,
+    /// Before the grant's confirmation was sent.
+    pub(super) since: Mono,
+}
+
 impl World {
-    pub(super) fn command_arrives(&mut self, command: &Command, from: &SiteName, asker: u64) {
+    pub(super) fn command_arrives(&mut self, command: Box<Command>, from: SiteName, asker: u64) {
         let time = self.time;
         let Some(worker) = self.workers.get_mut(&command.node) else {
             return;
@@ -18,179 +36,265 @@ impl World {
         if !worker.up || self.network.dark.contains(&worker.site) {
             return;
         }
-        let verdict = worker.judge(time, command);
-        let life = worker.life;
-        let state = match &verdict {
-            Verdict::Refuse(refusal) => ReportState::Refused(refusal.clone()),
-            Verdict::Replay(state) => state.clone(),
-            Verdict::Start { .. } => {
-                worker.begin(command);
-                ReportState::Running {
-                    for_ms: Millis(0),
-                    progress: "begun".to_owned(),
-                }
-            }
-        };
-        self.answer(command, from, asker, state.clone());
-        self.say(format_args!(
-            "{} step {} {}: {}",
-            command.node,
-            command.step,
-            command.action.kind(),
-            word(&state)
-        ));
-        if let Verdict::Start { .. } = verdict {
-            self.checker
-                .begins(time, &self.workers[&command.node], command);
-            let (node, command, from) = (
-                command.node.clone(),
-                Box::new(command.clone()),
-                from.clone(),
+        if time < worker.still_until() {
+            let after = worker.still_until() - time;
+            return self.plan(
+                after,
+                Event::Command {
+                    command,
+                    from,
+                    asker,
+                },
             );
-            if command.action.needs_grant() {
-                let after = self.dice.between(5, 200);
-                self.plan(
-                    after,
-                    Event::Confirm {
-                        node,
-                        life,
-                        command,
-                        from,
-                        asker,
-                    },
-                );
-            } else {
-                let after = self.dice.between(50, 2_500);
-                self.plan(
-                    after,
-                    Event::Work {
-                        node,
-                        life,
-                        command,
-                        from,
-                        asker,
-                    },
-                );
+        }
+        let verdict = worker.judge(time, &command);
+        let bound = worker
+            .keeper
+            .bound_until
+            .is_some_and(|until| worker.clock.mono(time) < until);
+        let begun = match &verdict {
+            Verdict::Start { .. } if bound && command.action.kind() == "promote" => None,
+            Verdict::Start { .. } => Some(worker.begin(time, &command)),
+            Verdict::Refuse(_) | Verdict::Replay(_) => None,
+        };
+        let life = worker.life;
+        let state = match (&verdict, begun) {
+            (Verdict::Refuse(refusal), _) => ReportState::Refused(refusal.clone()),
+            (Verdict::Replay(state), _) => state.clone(),
+            (Verdict::Start { .. }, None) => ReportState::Refused(Refusal::GrantNotConfirmed {
+                reason: "a promise to a peer binds it".to_owned(),
+            }),
+            (Verdict::Start { .. }, Some(Wrote::Full)) => {
+                ReportState::Refused(Refusal::LedgerUnwritable {
+                    reason: "no space".to_owned(),
+                })
             }
+            (Verdict::Start { .. }, Some(Wrote::Died)) => {
+                let node = command.node.clone();
+                return self.worker_dies(&node);
+            }
+            (Verdict::Start { .. }, Some(Wrote::Done)) => ReportState::Running {
+                for_ms: Millis(0),
+                progress: "begun".to_owned(),
+            },
+        };
+        let goes_on = begun == Some(Wrote::Done);
+        if self.tells() {
+            self.say(format_args!(
+                "{} step {} {}: {}",
+                command.node,
+                command.step,
+                command.action.kind(),
+                word(&state)
+            ));
+        }
+        self.answer(&command, &from, asker, state);
+        if goes_on {
+            self.go_on(*command, from, asker, life);
         }
     }
 
-    pub(super) fn confirm(
-        &mut self,
-        node: &NodeName,
-        life: u64,
-        command: &Command,
-        from: &SiteName,
-        asker: u64,
-    ) {
-        if self.workers[node].life != life {
+    fn go_on(&mut self, command: Command, from: SiteName, asker: u64, life: u64) {
+        let Some(worker) = self.workers.get(&command.node) else {
+            return;
+        };
+        let trusted =
+            !self.has_befallen(FaultKind::LostWrites) && !self.has_befallen(FaultKind::StoreRemade);
+        self.checker.begins(self.time, worker, &command, trusted);
+        let since = worker.clock.mono(self.time);
+        let confirms = command.action.needs_grant();
+        let job = Box::new(Job {
+            command,
+            from,
+            asker,
+            life,
+            since,
+        });
+        if confirms {
+            let after = self.dice.between(5, 200);
+            self.plan(after, Event::Confirm { job });
+        } else {
+            let after = self.dice.between(50, 1_500);
+            self.plan(after, Event::Work { job });
+        }
+    }
+
+    pub(super) fn confirm(&mut self, job: Box<Job>) {
+        let Some(worker) = self.workers.get(&job.command.node) else {
+            return;
+        };
+        if worker.life != job.life {
             return;
         }
-        let site = self.workers[node].site.clone();
+        let site = worker.site.clone();
         let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
         let serves = self.store.serves(&self.network, &self.sites, now, wait);
-        let confirmed = match command.grant {
+        let confirmed = match job.command.grant {
             Some(grant) if serves && self.store.reachable(&self.network, &site) => {
-                self.store.confirm(&site, node, grant)
+                self.store.confirm(&site, &job.command.node, grant)
             }
             Some(_) => Err("no stream found".to_owned()),
             None => Err("no grant".to_owned()),
         };
-        match confirmed {
-            Ok(()) => {
+        let regressed = confirmed.as_ref().ok().and_then(|(ticket, revision)| {
+            let record = &self.workers[&job.command.node].record;
+            record.regression(ticket, *revision)
+        });
+        match (confirmed, regressed) {
+            (Ok((ticket, revision)), None) => {
+                self.checker.confirmed(&job.command, &ticket);
+                let node = &job.command.node;
+                let stack = self.store.stack.value.as_ref();
+                if let Some(worker) = self.workers.get_mut(node) {
+                    if let Some((version, stack)) = stack {
+                        worker.keeper.learn(*version, &stack.policy.lease);
+                    }
+                    let wrote = worker.write(|record| {
+                        record.see(&ticket, revision);
+                        if record.fenced().is_some_and(|f| f.epoch <= ticket.epoch) {
+                            record.keep_fenced(None);
+                        }
+                    });
+                    if wrote == Wrote::Died {
+                        let node = node.clone();
+                        return self.worker_dies(&node);
+                    }
+                }
                 let after = self.dice.between(1, 900);
-                let (node, command, from) = (node.clone(), Box::new(command.clone()), from.clone());
-                self.plan(
-                    after,
-                    Event::Work {
-                        node,
-                        life,
-                        command,
-                        from,
-                        asker,
-                    },
-                );
+                self.plan(after, Event::Work { job });
             }
-            Err(reason) => {
+            (Ok(_), Some(reason)) | (Err(reason), _) => {
                 let state = ReportState::Refused(Refusal::GrantNotConfirmed { reason });
-                self.finish(node, command, from, asker, state);
+                self.finish(job, state);
             }
         }
     }
 
-    pub(super) fn work(
-        &mut self,
-        node: &NodeName,
-        life: u64,
-        command: &Command,
-        from: &SiteName,
-        asker: u64,
-    ) {
-        if self.workers[node].life != life {
+    pub(super) fn work(&mut self, job: Box<Job>) {
+        let time = self.time;
+        let Some(worker) = self.workers.get(&job.command.node) else {
+            return;
+        };
+        if worker.life != job.life {
             return;
         }
-        let state = if self.dice.permille(40) {
+        if time < worker.still_until() {
+            let after = worker.still_until() - time;
+            return self.plan(after, Event::Work { job });
+        }
+        if self.dice.permille(30) {
             let pending = self.dice.permille(500);
-            ReportState::Failed {
+            let state = ReportState::Failed {
                 took_ms: Millis(5),
                 reason: "it did not work".to_owned(),
                 pending,
+            };
+            return self.finish(job, state);
+        }
+        if let Action::Promote {
+            timeline, min_lsn, ..
+        } = &job.command.action
+        {
+            let now = worker.clock.mono(time);
+            let late = now.since(job.since) > FRESH;
+            let fits = worker.database.as_ref().is_some_and(|d| {
+                d.up && !d.primary && d.timeline == timeline.0 && d.lsn >= min_lsn.0
+            });
+            let done = worker
+                .database
+                .as_ref()
+                .is_some_and(|d| d.up && d.primary && d.timeline > timeline.0);
+            if done {
+                return self.finish(job, done_state());
             }
-        } else {
-            self.effect(node, command)
-        };
-        self.finish(node, command, from, asker, state);
+            if late || !fits {
+                return self.finish(job, failed(if late { "too slow" } else { "wrong role" }));
+            }
+            // The database carries it out by itself from here on: nothing can take it back.
+            let after = self.dice.between(5, 400);
+            return self.plan(after, Event::PromotionLands { job });
+        }
+        let state = self.effect(&job.command);
+        self.finish(job, state);
     }
 
-    fn effect(&mut self, node: &NodeName, command: &Command) -> ReportState {
+    /// A promotion that was asked for takes place.
+    pub(super) fn promotion_lands(&mut self, job: Box<Job>) {
+        let (time, node) = (self.time, job.command.node.clone());
+        let Some(worker) = self.workers.get_mut(&node) else {
+            return;
+        };
+        if time < worker.host_paused_until {
+            let after = worker.host_paused_until - time;
+            return self.plan(after, Event::PromotionLands { job });
+        }
+        let guards = worker.keeper.guards();
+        let able = |d: &&mut super::database::Database| d.up && !d.hangs && !d.primary;
+        let Some(database) = worker.database.as_mut().filter(able) else {
+            return self.finish(job, failed("the database is down"));
+        };
+        database.primary = true;
+        database.timeline += 1;
+        database.follows = None;
+        database.names_cleared = true;
+        let upto = database.lsn;
+        if guards {
+            database.port = Port::Closed;
+        }
+        self.check_promoted(&node, &job.command, upto);
+        self.open_for(&job, guards);
+        self.finish(job, done_state());
+    }
+
+    /// The agent of a new primary takes up the lease that its confirmation has begun, unless it is dead or still.
+    fn open_for(&mut self, job: &Job, guards: bool) {
+        let time = self.time;
+        let Some(worker) = self.workers.get_mut(&job.command.node) else {
+            return;
+        };
+        if !worker.up || worker.life != job.life || time < worker.still_until() {
+            return;
+        }
+        let database = worker.database.as_mut().filter(|_| guards);
+        if let (Some(database), Some((_, policy))) = (database, &worker.keeper.policy) {
+            // From before the confirmation was sent, as with every renewal.
+            database.port = Port::Until(job.since.after(policy.deadman_after_ms));
+            let spent = worker.clock.mono(time).since(job.since).0;
+            worker.keeper.renewed_at = Some(time.saturating_sub(spent));
+        }
+    }
+
+    fn effect(&mut self, command: &Command) -> ReportState {
         let source = match &command.action {
-            Action::Follow { primary, .. } => {
-                let members = self
-                    .stack
-                    .databases
-                    .iter()
-                    .flat_map(shared::stack::Database::members);
-                let of = members
-                    .filter(|m| m.address_for(&command.site) == primary)
-                    .map(|m| m.site.clone());
-                of.last().map(|site| (site, primary.to_string()))
+            Action::Follow { primary, .. } => self.member_at(primary, &command.site),
+            Action::Hook { hook, .. } => {
+                let fence = self.stack.fences.iter().find(|fence| fence.hook == *hook);
+                if let Some(site) = fence.map(|fence| fence.site.clone()) {
+                    self.switch_off(&site);
+                } else {
+                    self.checker.routed(self.time, command);
+                }
+                None
             }
             Action::Check { .. }
             | Action::Fence { .. }
             | Action::Promote { .. }
             | Action::Scale { .. }
-            | Action::Hook { .. }
             | Action::Verify { .. } => None,
         };
-        let Some(worker) = self.workers.get_mut(node) else {
-            return ReportState::Failed {
-                took_ms: Millis(1),
-                reason: "no agent".to_owned(),
-                pending: false,
-            };
-        };
-        let failed = |reason: &str| ReportState::Failed {
-            took_ms: Millis(1),
-            reason: reason.to_owned(),
-            pending: false,
+        let Some(worker) = self.workers.get_mut(&command.node) else {
+            return failed("no agent");
         };
         match (&command.action, &mut worker.database, &mut worker.workloads) {
-            (Action::Promote { timeline, .. }, Some(database), _) => {
-                if !database.up {
-                    return failed("the database is down");
-                }
-                if !database.primary {
-                    database.primary = true;
-                    database.timeline = timeline.0 + 1;
-                    database.follows = None;
-                    database.promotions += 1;
-                    self.checker.promoted(self.time, node, command, &self.store);
+            (Action::Fence { .. }, Some(database), _) => {
+                database.stop();
+                if database.up {
+                    return failed("processes of the database are left");
                 }
             }
-            (Action::Fence { .. }, Some(database), _) => database.up = false,
             (Action::Follow { .. }, Some(database), _) => {
-                if !database.up {
-                    return failed("the database is down");
+                if !database.up || database.primary {
+                    return failed("the database is no standby");
                 }
                 database.follows = source;
             }
@@ -207,101 +311,71 @@ impl World {
             }
             _ => {}
         }
-        ReportState::Done {
-            took_ms: Millis(5),
-            proof: vec![ProofLine::new("seen", "as expected")],
-        }
+        done_state()
     }
 
-    fn finish(
-        &mut self,
-        node: &NodeName,
-        command: &Command,
+    /// The site of the member that another one reaches at an address.
+    fn member_at(
+        &self,
+        address: &shared::stack::Address,
         from: &SiteName,
-        asker: u64,
-        state: ReportState,
-    ) {
-        self.say(format_args!(
-            "{node} step {} {}: {}",
-            command.step,
-            command.action.kind(),
-            word(&state)
-        ));
-        if let Some(worker) = self.workers.get_mut(node) {
-            worker.end(command.id, &state);
-        }
-        self.answer(command, from, asker, state);
+    ) -> Option<(SiteName, String)> {
+        let mut members = self
+            .stack
+            .databases
+            .iter()
+            .flat_map(shared::stack::Database::members);
+        members
+            .find(|member| member.address_for(from) == address)
+            .map(|member| (member.site.clone(), address.to_string()))
     }
 
-    /// The reply to the asker, and the report that all coordinators hear.
-    fn answer(&mut self, command: &Command, from: &SiteName, asker: u64, state: ReportState) {
-        let (node, time) = (command.node.clone(), self.time);
-        let worker = &self.workers[&node];
-        let site = worker.site.clone();
-        let report = worker.report(time, command, state);
-        for delay in self.network.arrivals(&mut self.dice, &site, from) {
-            let (report, node) = (Box::new(report.clone()), node.clone());
-            self.plan(
-                delay,
-                Event::Reply {
-                    site: from.clone(),
-                    life: asker,
-                    node,
-                    report,
-                },
-            );
+    pub(super) fn finish(&mut self, job: Box<Job>, state: ReportState) {
+        let (time, node) = (self.time, job.command.node.clone());
+        let Some(worker) = self.workers.get_mut(&node) else {
+            return;
+        };
+        if worker.life != job.life {
+            return;
         }
-        for to in self.sites.clone() {
-            for delay in self.network.arrivals(&mut self.dice, &site, &to) {
-                let input = Input::Reported {
-                    site: site.clone(),
-                    node: node.clone(),
-                    report: report.clone(),
-                };
-                let life = self.seats[&to].life;
-                self.plan(
-                    delay,
-                    Event::Input {
-                        site: to.clone(),
-                        life,
-                        input: Box::new(input),
-                    },
-                );
-            }
+        if time < worker.still_until() {
+            let after = worker.still_until() - time;
+            return self.plan(after, Event::Finish { job, state });
         }
+        let wrote = worker.end(job.command.id, &state);
+        if self.tells() {
+            self.say(format_args!(
+                "{node} step {} {}: {}",
+                job.command.step,
+                job.command.action.kind(),
+                word(&state)
+            ));
+        }
+        if wrote == Wrote::Died {
+            return self.worker_dies(&node);
+        }
+        self.answer(&job.command, &job.from, job.asker, state);
     }
 
-    pub(super) fn reply(&mut self, site: &SiteName, life: u64, node: &NodeName, report: Report) {
-        let home = self.workers[node].site.clone();
-        if let Some(seat) = self.seats.get_mut(site) {
-            seat.waiting.remove(&report.command);
-        }
-        self.deliver(
-            site,
-            life,
-            Input::Reported {
-                site: home,
-                node: node.clone(),
-                report,
-            },
-        );
+    /// Its process ends where it stands; another is started later.
+    pub(super) fn worker_dies(&mut self, node: &NodeName) {
+        self.say(format_args!("{node} dies at a write"));
+        self.end_worker(node);
     }
+}
 
-    pub(super) fn no_reply(&mut self, site: &SiteName, life: u64, command: CommandId) {
-        let was_waiting = self
-            .seats
-            .get_mut(site)
-            .is_some_and(|seat| seat.waiting.remove(&command));
-        if was_waiting {
-            self.deliver(
-                site,
-                life,
-                Input::Unanswered {
-                    command,
-                    cause: Unanswered::TimedOut,
-                },
-            );
-        }
+fn done_state() -> ReportState {
+    ReportState::Done {
+        took_ms: Millis(5),
+        proof: vec![ProofLine::new("seen", "as expected")],
+    }
+}
+
+fn failed(reason: &str) -> ReportState {
+    ReportState::Failed {
+        took_ms: Millis(1),
+        reason: reason.to_owned(),
+        pending: false,
     }
 }
 
@@ -309,7 +383,9 @@ fn word(state: &ReportState) -> String {
     match state {
         ReportState::Running { .. } => "running".to_owned(),
         ReportState::Done { .. } => "done".to_owned(),
-        ReportState::Failed { pending, .. } => format!("failed, pending {pending}"),
+        ReportState::Failed {
+            pending, reason, ..
+        } => format!("failed, pending {pending}: {reason}"),
         ReportState::Refused(refusal) => format!("refused: {refusal}"),
         ReportState::Interrupted { .. } => "interrupted".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! The lead: renewed and taken by writes alone, believed in for a lease that ends by the own clock.
 
-use decision::{Durable, Fresh, Input};
+use decision::{Durable, Fresh, Input, Phase};
 use shared::clock::{Millis, Mono};
 use shared::epoch::Term;
 use shared::id::SiteName;
@@ -56,34 +56,49 @@ impl World {
         }
     }
 
+    /// A follower is shown what changed, as a watch on the store does.
     fn mirror(&mut self, site: &SiteName, life: u64) {
-        if let Some((version, stack)) = self.store.stack.value.clone()
-            && self.seats[site]
-                .core
-                .stack()
-                .is_none_or(|(own, _)| own != version)
-        {
-            self.deliver(
-                site,
-                life,
-                Input::StackInForce {
-                    version,
-                    stack: Box::new(stack),
-                },
-            );
+        let stale = self.store.stale.as_deref();
+        let stale = stale.filter(|_| self.time < self.store.stale_until);
+        let store = &self.store;
+        let (state, ticket, stack, lead) = if let Some(old) = stale {
+            (&old.state, &old.ticket, &old.stack, &old.lead)
+        } else {
+            (&store.state, &store.ticket, &store.stack, &store.lead)
+        };
+        let leader = lead.value.as_ref();
+        let shown = (
+            state.revision,
+            ticket.revision,
+            leader.map(|lead| lead.term),
+        );
+        let seat = &self.seats[site];
+        let before = seat.mirrored;
+        if before == Some(shown) {
+            return;
         }
-        let leader = self
-            .store
-            .lead
+        let newer = stack
             .value
             .as_ref()
-            .map(|lead| (lead.site.clone(), Term(lead.term)));
+            .filter(|(version, _)| seat.core.stack().is_none_or(|(own, _)| own != *version))
+            .map(|(version, stack)| Input::StackInForce {
+                version: *version,
+                stack: Box::new(stack.clone()),
+            });
+        let news = before.is_none_or(|(revision, ..)| revision != state.revision);
+        let durable = state.value.as_ref().filter(|_| news);
         let input = Input::Mirrored {
-            durable: self.store.state.value.clone().map(Box::new),
-            ticket: self.store.ticket.value.clone(),
-            leader,
+            durable: durable.cloned().map(Box::new),
+            ticket: ticket.value.clone(),
+            leader: leader.map(|lead| (lead.site.clone(), Term(lead.term))),
         };
+        if let Some(newer) = newer {
+            self.deliver(site, life, newer);
+        }
         self.deliver(site, life, input);
+        if let Some(seat) = self.seats.get_mut(site) {
+            seat.mirrored = Some(shown);
+        }
     }
 
     /// A renewal, or an attempt to take the lead, arrives at the store.
@@ -136,6 +151,8 @@ impl World {
         let session = seat.session;
         let after = self.dice.between(5, 200);
         self.say(format_args!("{site} takes the lead in term {term}"));
+        self.count("lead taken");
+        self.moved_at = now;
         self.plan(
             after,
             Event::TakeOver {
@@ -157,11 +174,12 @@ impl World {
         let Some(held) = &mut seat.held else { return };
         held.taken_over = true;
         let (term, life) = (Term(held.term), seat.life);
-        seat.known = (self.store.state.revision, self.store.stack.revision);
-        let durable: Option<Durable> = self.store.state.value.clone();
+        let content = self.store.read(time);
+        seat.known = (content.state.revision, content.stack.revision);
+        let durable: Option<Durable> = content.state.value;
         seat.written.clone_from(&durable);
-        let ticket = self.store.ticket.value.clone();
-        if let Some((version, stack)) = self.store.stack.value.clone() {
+        let ticket = content.ticket.value;
+        if let Some((version, stack)) = content.stack.value {
             self.deliver(
                 site,
                 life,
@@ -171,7 +189,9 @@ impl World {
                 },
             );
         }
-        self.checker.leads(time, site, &self.seats);
+        if !self.store_failed() && self.clocks_hold() {
+            self.checker.leads(time, site, &self.seats);
+        }
         self.deliver(
             site,
             life,
@@ -194,7 +214,11 @@ impl World {
         seat.session += 1;
         seat.writing = false;
         seat.lead_seen = None;
+        seat.mirrored = None;
         while seat.core.poll_output().is_some() {}
+        // Who does not lead any more records nothing: the move is seen from outside.
+        let row = decision::find(seat.core.phase(), Phase::Unknown);
+        self.rows.extend(row.map(|row| row.row));
         seat.core.handle(
             seat.clock.now(time),
             Input::LeadLost {

@@ -1,21 +1,45 @@
 //! A world of three sites in which everything that can go wrong does, from one seed.
 //!
-//! Three coordinators with the real core and a simulated shell, five agents with the real gate, databases that
-//! only know whether they write, a network that loses, delays, doubles and cuts, clocks that drift and jump, a
-//! store that is sometimes without a leader, and an operator who approves. While it is faulty the invariants of
-//! safety must hold; once it is healed it must come to rest in bounded time. The same seed gives the same log.
+//! Three coordinators with the real core and a simulated shell; an agent for each site with the real gate, the real
+//! record of its ledger and the real lease; databases that write, acknowledge and replicate; a network that loses,
+//! delays, doubles and cuts; clocks that drift, jump and stand still; a store that elects, answers late and forgets;
+//! and an operator who approves, and sometimes vouches for what is not so. While it is faulty every invariant must
+//! hold that is claimed under the faults of that history; once it is healed it must come to rest in bounded time.
+//! The same seed gives the same log.
+//!
+//! ```text
+//! world shell seat lead hearing       what happens when; the shell around each core
+//! worker labour reporting keeper      an agent: commands, reports, the lease
+//! database replication store network clock operator    what they work with
+//! fault fault_kind breakage power host_fault           what goes wrong
+//! checker claims evidence rest        the invariants
+//! campaign report setting             many histories
+//! ```
 
+mod breakage;
 mod campaign;
 mod checker;
+mod claims;
+mod clock;
 mod database;
 mod dice;
+mod evidence;
 mod fault;
+mod fault_kind;
+mod hearing;
+mod host_fault;
+mod keeper;
 mod labour;
 mod lead;
 mod network;
 mod operator;
+mod power;
+mod replication;
 mod report;
+mod reporting;
+mod rest;
 mod seat;
+mod setting;
 mod shell;
 mod store;
 mod worker;
@@ -23,7 +47,10 @@ mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use decision::FindingCode;
+
 pub use self::campaign::Campaign;
+pub use self::fault_kind::FaultKind;
 pub use self::report::Summary;
 use self::world::World;
 
@@ -36,10 +63,14 @@ pub struct History {
     pub violations: Vec<String>,
     /// Everything that happened, one line each.
     pub log: Vec<String>,
-    /// Faults by their kind.
-    pub faults: BTreeMap<&'static str, u64>,
+    /// Time that went by in it, in milliseconds.
+    pub simulated_ms: u64,
+    /// Faults by their kind, in the order of [`FaultKind::ALL`].
+    pub faults: [u32; FaultKind::ALL.len()],
     /// Phases that a leader was in.
-    pub phases: BTreeSet<String>,
+    pub phases: BTreeSet<&'static str>,
+    /// Findings that a leader showed.
+    pub findings: BTreeSet<FindingCode>,
     /// Rows of the table of moves that were used.
     pub rows: BTreeSet<u16>,
     /// Proposals raised, runs begun, completed, halted, abandoned, and so on: events by their kind.
@@ -55,6 +86,18 @@ pub enum Flaw {
     WritesSkipped,
     /// Nobody waits between revoke and grant.
     NoWait,
+    /// An agent counts its lease three times as long as the policy has it.
+    LeaseAnchoredLate,
+}
+
+impl Flaw {
+    /// Every flaw.
+    pub const ALL: [Self; 4] = [
+        Self::LeaseTooLong,
+        Self::WritesSkipped,
+        Self::NoWait,
+        Self::LeaseAnchoredLate,
+    ];
 }
 
 /// How much of a history is kept.

@@ -8,57 +8,78 @@ use std::collections::{BTreeMap, BTreeSet};
 use decision::{ApprovalRequest, Ask, Fresh, Input, RequestId, RunState};
 use shared::clock::Millis;
 use shared::id::{Actor, SiteName};
+use shared::stack::Stack;
 
 use super::Flaw;
+use super::fault::FIRST;
+use super::seat::Seat;
 use super::world::{Event, FAULTY, World};
 
 #[derive(Debug)]
 pub(super) struct Operator {
     careless: bool,
-    off: BTreeSet<SiteName>,
+    /// Sites that are switched off because somebody vouched for it.
+    pub(super) off: BTreeSet<SiteName>,
     resumed: u32,
     requests: u64,
+    /// Approvals that were given.
+    pub(super) approvals: Vec<ApprovalRequest>,
+    /// A stack that is to be applied.
+    pub(super) wanted: Option<Box<Stack>>,
 }
 
 impl Operator {
-    pub(super) fn new(careless: bool) -> Self {
+    pub(super) const fn new(careless: bool) -> Self {
         Self {
             careless,
             off: BTreeSet::new(),
             resumed: 0,
             requests: 0,
+            approvals: Vec::new(),
+            wanted: None,
         }
     }
 
-    /// True while a site is switched off because somebody vouched for it.
-    pub(super) fn holds_off(&self, site: &SiteName) -> bool {
-        self.off.contains(site)
-    }
-
-    pub(super) fn is_careless(&self) -> bool {
+    pub(super) const fn is_careless(&self) -> bool {
         self.careless
     }
 }
 
 impl World {
     pub(super) fn operate(&mut self) {
-        let next = self.dice.between(2_000, 6_000);
+        let next = self.dice.between(1_500, 4_000);
         self.plan(next, Event::Operator);
-        let time = self.time;
-        let leader = self
-            .seats
-            .values()
-            .find(|seat| seat.leads(time) && time >= seat.paused_until);
-        let Some((site, life)) = leader.map(|seat| (seat.site.clone(), seat.life)) else {
+        if self.time > FIRST && self.dice.permille(250) {
+            self.rejoin();
+            self.release();
+        }
+        let Some(site) = self.leader().map(|seat| seat.site.clone()) else {
             return;
         };
-        let reachable = self
+        if let Some(ask) = self.choose_ask(&site) {
+            self.ask_leader(ask);
+        }
+    }
+
+    /// The coordinator that leads and answers.
+    fn leader(&self) -> Option<&Seat> {
+        let time = self.time;
+        let mut seats = self.seats.values();
+        seats.find(|seat| seat.leads(time) && time >= seat.paused_until)
+    }
+
+    /// Asks the leader, when anybody reaches it.
+    pub(super) fn ask_leader(&mut self, ask: Ask) {
+        let Some((site, life)) = self.leader().map(|seat| (seat.site.clone(), seat.life)) else {
+            return;
+        };
+        if !self
             .sites
             .iter()
-            .any(|from| self.network.carries(from, &site));
-        let Some(ask) = self.choose_ask(&site).filter(|_| reachable) else {
+            .any(|from| self.network.carries(from, &site))
+        {
             return;
-        };
+        }
         self.operator.requests += 1;
         let request = RequestId(self.operator.requests);
         self.say(format_args!("operator asks {}", asked(&ask)));
@@ -76,6 +97,77 @@ impl World {
         );
     }
 
+    /// A site that is not live any more gets its power back.
+    fn release(&mut self) {
+        let live = self.live_site();
+        let settled = self
+            .store
+            .state
+            .value
+            .as_ref()
+            .is_some_and(|s| s.run.is_none());
+        let off = self
+            .operator
+            .off
+            .iter()
+            .find(|site| **site != live)
+            .cloned();
+        if let Some(site) = off.filter(|_| settled) {
+            self.operator.off.remove(&site);
+            if !(self.lost_for_good && site == *self.stack.first_primary()) {
+                self.say(format_args!("operator switches {site} on"));
+                self.lighten(&site);
+            }
+        }
+    }
+
+    /// A person makes a standby of a database that lost the right to be live: a new copy of the live one.
+    fn rejoin(&mut self) {
+        let live = self.live_site();
+        let source = self
+            .workers
+            .values()
+            .find(|w| w.site == live && w.serves(self.time));
+        let copied = source.and_then(|w| w.database.as_ref());
+        let Some((lsn, timeline)) = copied.map(|d| (d.lsn, d.timeline)) else {
+            return;
+        };
+        let old = self.workers.values().find(|worker| {
+            let stands = |d: &super::database::Database| d.primary && !d.hangs;
+            worker.site != live
+                && worker.up
+                && self.time >= worker.still_until()
+                && self.network.connects(&worker.site, &live)
+                && worker.database.as_ref().is_some_and(stands)
+        });
+        let Some((node, site)) = old.map(|worker| (worker.node.clone(), worker.site.clone()))
+        else {
+            return;
+        };
+        let members = self
+            .stack
+            .databases
+            .iter()
+            .flat_map(shared::stack::Database::members);
+        let address = members
+            .filter(|member| member.site == live)
+            .map(|member| member.address_for(&site).to_string())
+            .next();
+        let database = self
+            .workers
+            .get_mut(&node)
+            .and_then(|w| w.database.as_mut());
+        let (Some(database), Some(address)) = (database, address) else {
+            return;
+        };
+        (database.primary, database.up, database.recovers) = (false, true, false);
+        (database.lsn, database.timeline) = (lsn, timeline);
+        database.follows = Some((live, address));
+        database.names_cleared = true;
+        self.say(format_args!("operator makes a standby of {node}"));
+        self.count("old primary made a standby");
+    }
+
     fn choose_ask(&mut self, site: &SiteName) -> Option<Ask> {
         let calm = self.time > FAULTY;
         let core = &self.seats[site].core;
@@ -90,6 +182,10 @@ impl World {
                 replaces: None,
             });
         }
+        if let Some(stack) = self.operator.wanted.take() {
+            let replaces = core.stack().map(|(version, _)| version);
+            return Some(Ask::ApplyStack { stack, replaces });
+        }
         let durable = core.durable().cloned()?;
         if let Some(run) = &durable.run {
             let RunState::Halted { step, .. } = run.state else {
@@ -99,7 +195,9 @@ impl World {
             let tried = self.operator.resumed;
             return Some(
                 if tried > 4 && self.dice.permille(if calm { 600 } else { 200 }) {
-                    self.operator.off.clear();
+                    for site in std::mem::take(&mut self.operator.off) {
+                        self.lighten(&site);
+                    }
                     Ask::Abandon {
                         run: run.id,
                         reason: reason(),
@@ -126,59 +224,42 @@ impl World {
                 reason: reason(),
             }),
             4..=7 if !calm => Some(Ask::Hold { reason: reason() }),
-            8..=14 => Some(approval(&open, "0123456789abcdef", None)),
+            8..=14 => Some(Ask::Approve(approval(&open, "0123456789abcdef", None))),
             15..=30 if !calm => None,
             _ => {
-                let from = open.plan.from.clone();
-                if !self.operator.careless {
-                    self.switch_off(&from);
+                let vouches = open.needs.attest_site_off.clone();
+                if let Some(from) = vouches.as_ref().filter(|_| !self.operator.careless) {
+                    self.switch_off(from);
                 }
-                Some(approval(&open, open.digest.as_str(), Some(from)))
-            }
-        }
-    }
-
-    /// A careful operator has the site switched off, and it stays so.
-    fn switch_off(&mut self, site: &SiteName) {
-        if self.network.dark.contains(site) || !self.operator.off.insert(site.clone()) {
-            self.operator.off.insert(site.clone());
-            return;
-        }
-        self.say(format_args!("operator switches {site} off"));
-        self.network.dark.insert(site.clone());
-        if let Some(seat) = self.seats.get_mut(site) {
-            seat.crash();
-        }
-        for worker in self
-            .workers
-            .values_mut()
-            .filter(|worker| worker.site == *site)
-        {
-            worker.crash();
-            if let Some(database) = &mut worker.database {
-                database.up = false;
+                let given = approval(&open, open.digest.as_str(), vouches);
+                self.operator.approvals.push(given.clone());
+                Some(Ask::Approve(given))
             }
         }
     }
 }
 
-fn approval(open: &decision::Proposal, digest: &str, attested: Option<SiteName>) -> Ask {
+fn approval(
+    open: &decision::Proposal,
+    digest: &str,
+    attested: Option<SiteName>,
+) -> ApprovalRequest {
     let overrides: BTreeMap<String, String> = open
         .needs
         .overrides
         .iter()
         .map(|rule| (rule.rule.clone(), "accepted".to_owned()))
         .collect();
-    Ask::Approve(ApprovalRequest {
+    ApprovalRequest {
         proposal: open.id,
         digest: digest.to_owned(),
         attest_site_off: attested.map(|site| site.to_string()),
         overrides,
         reason: "it is off".to_owned(),
-    })
+    }
 }
 
-fn asked(ask: &Ask) -> &'static str {
+const fn asked(ask: &Ask) -> &'static str {
     match ask {
         Ask::Approve(_) => "to approve",
         Ask::Reject { .. } => "to reject",

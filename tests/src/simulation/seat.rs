@@ -1,45 +1,14 @@
 //! A coordinator's process: the real core, its own clock, its lead and the write that is under way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{Core, Durable, Identity, Now};
-use shared::clock::{Mono, UnixMillis};
-use shared::id::{CommandId, ProcessId, SiteName};
+use decision::{Core, Durable, Identity};
+use shared::clock::Mono;
+use shared::epoch::Epoch;
+use shared::id::{CommandId, NodeName, ProcessId, SiteName};
 use uuid::Uuid;
 
-/// A host's clocks: the monotonic one drifts, the wall clock jumps besides.
-#[derive(Debug, Clone)]
-pub(super) struct Clock {
-    pub(super) offset: u64,
-    /// Gained in a million, above or below zero.
-    pub(super) drift: i64,
-    pub(super) wall_jump: u64,
-}
-
-impl Clock {
-    pub(super) fn mono(&self, time: u64) -> Mono {
-        let gained = i64::try_from(time)
-            .unwrap_or(i64::MAX)
-            .saturating_mul(self.drift)
-            / 1_000_000;
-        Mono(
-            self.offset
-                .saturating_add(time)
-                .saturating_add_signed(gained),
-        )
-    }
-
-    pub(super) fn wall(&self, time: u64) -> UnixMillis {
-        UnixMillis(1_790_000_000_000 + time + self.wall_jump)
-    }
-
-    pub(super) fn now(&self, time: u64) -> Now {
-        Now {
-            mono: self.mono(time),
-            wall: self.wall(time),
-        }
-    }
-}
+use super::clock::Clock;
 
 /// A lead that is held.
 #[derive(Debug, Clone)]
@@ -74,6 +43,10 @@ pub(super) struct Seat {
     /// The process dies at its next write: before it is sent, or before its answer.
     pub(super) dies_at_write: Option<bool>,
     pub(super) next_wake: Option<u64>,
+    /// The revisions of state and ticket, and the term, that it was last shown as a follower.
+    /// Agents that it heard: when the newest word was sent, and the epoch in it.
+    pub(super) heard: BTreeMap<NodeName, (u64, Epoch)>,
+    pub(super) mirrored: Option<(u64, u64, Option<u64>)>,
 }
 
 impl Seat {
@@ -100,6 +73,8 @@ impl Seat {
             written: None,
             dies_at_write: None,
             next_wake: None,
+            mirrored: None,
+            heard: BTreeMap::new(),
         }
     }
 
@@ -124,6 +99,8 @@ impl Seat {
         self.waiting.clear();
         self.written = None;
         self.next_wake = None;
+        self.mirrored = None;
+        self.heard.clear();
     }
 
     /// True while its core leads and its lease holds.

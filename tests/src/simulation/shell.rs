@@ -1,9 +1,9 @@
 //! The shell around each core: it feeds what arrives, does what is ordered strictly in order, one write at a
 //! time, and keeps the lead by writes alone.
 
-use decision::{Announcement, Fresh, Input, Output, Persist};
+use decision::{Announcement, Durable, Fresh, Input, Output, Persist};
 use shared::id::SiteName;
-use shared::wire::{Command, Fitness, Unfit};
+use shared::wire::{AuditEvent, Command, Fitness, Unfit};
 
 use super::Flaw;
 use super::store::Written;
@@ -37,7 +37,18 @@ impl World {
         {
             return;
         }
+        let found = if let Input::Led { durable, .. } = &input {
+            durable.as_ref().and_then(|durable| durable.open_proposal())
+        } else {
+            seat.core.durable().and_then(Durable::open_proposal)
+        };
+        let found = found.map(|proposal| proposal.id);
         seat.core.handle(seat.clock.now(time), input);
+        let open = seat.core.durable().and_then(Durable::open_proposal);
+        let open = open.map(|proposal| proposal.id);
+        if open.is_some() && open != found && seat.core.leads() {
+            self.check_proposal(site);
+        }
         self.obey(site);
     }
 
@@ -126,14 +137,15 @@ impl World {
             }
             return;
         }
-        let before = self.store.ticket.value.clone();
+        let before = matches!(write, Persist::Ticket { .. })
+            .then(|| self.store.ticket.value.clone())
+            .flatten();
         let written = self.store.persist(&write, known);
-        self.checker.ticket(
-            now,
-            before.as_ref(),
-            self.store.ticket.value.as_ref(),
-            &self.stack,
-        );
+        if matches!(write, Persist::Ticket { .. }) {
+            let trusted = !self.store_failed();
+            let after = self.store.ticket.value.as_ref();
+            self.checker.ticket(now, before.as_ref(), after, trusted);
+        }
         if self.dice.permille(50) && is_current {
             // The answer is lost; the shell asks again, and what is there already counts as written.
             self.plan(
@@ -196,33 +208,49 @@ impl World {
     fn perform(&mut self, site: &SiteName, output: Output) {
         match output {
             Output::Persist(_) => {}
-            Output::Record(event) => {
-                self.say(format_args!("{site} {}: {}", event.kind, event.summary));
-                *self.events.entry(event.kind.clone()).or_insert(0) += 1;
-                self.rows.extend(event.row);
-                self.moved_at = self.time;
-                let late = self.seats[site]
-                    .clock
-                    .wall(self.time)
-                    .0
-                    .abs_diff(event.at.0);
-                if event.kind == "proposal-raised" && late < 1_000 {
-                    self.check_proposal();
-                }
-            }
+            Output::Record(event) => self.recorded(site, &event),
             Output::Send(command) => self.send(site, *command),
             Output::Announce(Announcement::Answer { answer, .. }) => {
-                self.say(format_args!("{site} answers {answer:?}"));
+                if self.tells() {
+                    self.say(format_args!("{site} answers {answer:?}"));
+                }
             }
             Output::Announce(Announcement::Progress(_)) => {}
         }
     }
 
+    /// An event of the audit.
+    fn recorded(&mut self, site: &SiteName, event: &AuditEvent) {
+        if self.tells() {
+            self.say(format_args!("{site} {}: {}", event.kind, event.summary));
+        }
+        self.events
+            .entry(event.kind.clone())
+            .and_modify(|n| *n += 1)
+            .or_insert(1);
+        self.rows.extend(event.row);
+        self.moved_at = self.time;
+        let late = self.seats[site]
+            .clock
+            .wall(self.time)
+            .0
+            .abs_diff(event.at.0);
+        self.checker.recorded(self.time, event);
+        // What an earlier leader decided and could not say is said again later.
+        if event.kind == "proposal-raised" && late < 1_000 {
+            self.check_regression(site);
+        }
+    }
+
     fn send(&mut self, site: &SiteName, command: Command) {
+        let trusted = !self.store_failed();
         let Some(seat) = self.seats.get_mut(site) else {
             return;
         };
-        self.checker.sends(self.time, seat, &command);
+        self.checker.sends(self.time, seat, &command, trusted);
+        if self.sent.len() < 64 {
+            self.sent.push((command.clone(), site.clone(), seat.life));
+        }
         seat.waiting.insert(command.id);
         let life = seat.life;
         let to = command.site.clone();
@@ -241,7 +269,7 @@ impl World {
                 Event::Command {
                     command,
                     from: site.clone(),
-                    life,
+                    asker: life,
                 },
             );
         }
@@ -310,7 +338,7 @@ impl World {
             );
             return;
         }
-        let fitness = if self.network.off_bus.contains(site) {
+        let fitness = if self.network.is_off_bus(site) {
             Fitness::Unfit(vec![Unfit::NotConnected])
         } else if time < seat.unfit_until {
             Fitness::Unfit(vec![Unfit::LoopLag])
@@ -331,40 +359,6 @@ impl World {
         );
     }
 
-    fn publish(&mut self, site: &SiteName) {
-        let time = self.time;
-        let Some(seat) = self.seats.get_mut(site) else {
-            return;
-        };
-        seat.sequence += 1;
-        let observation = seat.core.observation(seat.clock.now(time), seat.sequence);
-        let status = seat.core.leads().then(|| {
-            seat.core
-                .status(seat.clock.now(time))
-                .phase
-                .word()
-                .to_owned()
-        });
-        self.phases.extend(status);
-        for to in self.sites.clone().into_iter().filter(|to| to != site) {
-            for delay in self.network.arrivals(&mut self.dice, site, &to) {
-                let input = Input::Observed {
-                    site: site.clone(),
-                    observation: observation.clone(),
-                };
-                let life = self.seats[&to].life;
-                self.plan(
-                    delay,
-                    Event::Input {
-                        site: to.clone(),
-                        life,
-                        input: Box::new(input),
-                    },
-                );
-            }
-        }
-    }
-
     pub(super) fn crash_seat(&mut self, site: &SiteName) {
         if let Some(seat) = self.seats.get_mut(site) {
             seat.crash();
@@ -383,6 +377,7 @@ impl World {
         }
         seat.restart(time, process);
         let life = seat.life;
+        self.evidence.forget(self.index_of(site));
         self.say(format_args!("{site} coordinator starts"));
         self.plan(
             1,

@@ -1,11 +1,12 @@
 //! The consensus store: three keys and the lead, each with a revision, changed by compare-and-set through a
-//! quorum. It is an existing store, not an oracle: without a leader it answers nothing.
+//! quorum. It is an existing store, not an oracle: without a leader it answers nothing, a deposed leader answers
+//! reads with what was, and it may lose what it has acknowledged, or be made anew.
 
 use decision::{Durable, Persist};
 use shared::epoch::StackVersion;
 use shared::id::{NodeName, SiteName};
 use shared::stack::Stack;
-use shared::wire::{Grant, Ticket};
+use shared::wire::{Grant, Lease, LeasePromise, Ticket};
 
 use super::network::Network;
 
@@ -20,10 +21,24 @@ pub(super) struct Store {
     pub(super) leader: Option<SiteName>,
     /// It has no leader until then.
     pub(super) electing_until: u64,
+    /// What it held some time ago, which is what it shows after it lost writes.
+    pub(super) earlier: Option<Box<Content>>,
+    /// Reads show what was, until then.
+    pub(super) stale_until: u64,
+    pub(super) stale: Option<Box<Content>>,
+}
+
+/// Everything that it holds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    pub(super) state: Key<Durable>,
+    pub(super) ticket: Key<Ticket>,
+    pub(super) stack: Key<(StackVersion, Stack)>,
+    pub(super) lead: Key<Lead>,
 }
 
 /// A key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Key<T> {
     pub(super) value: Option<T>,
     pub(super) revision: u64,
@@ -44,6 +59,17 @@ pub(super) enum Written {
     Ticket(Ticket),
     Conflict(Option<Ticket>),
     Refused,
+}
+
+/// What became of a renewal.
+#[derive(Debug)]
+pub(super) enum Renewal {
+    /// It was written.
+    Accepted { ticket: Ticket, revision: u64 },
+    /// Another site holds the right, or it is revoked; that this is so was confirmed by a write.
+    Other { ticket: Ticket, revision: u64 },
+    /// There is no ticket.
+    NoTicket,
 }
 
 impl<T> Default for Key<T> {
@@ -76,8 +102,7 @@ impl Store {
         now: u64,
         wait: u64,
     ) -> bool {
-        let stands =
-            |site: &SiteName| !network.dark.contains(site) && !network.off_bus.contains(site);
+        let stands = |site: &SiteName| !network.dark.contains(site) && !network.is_off_bus(site);
         let quorum = |site: &SiteName| {
             let peers = sites
                 .iter()
@@ -111,21 +136,28 @@ impl Store {
                 done(self.stack.write(known.1, (*version, (**stack).clone())))
             }
             Persist::Ticket { from, to } => {
-                let found = self.ticket.value.clone();
-                if let Some(found) = found.as_ref().filter(|found| found.same_right(to)) {
+                let found = self.ticket.value.as_ref();
+                if let Some(found) = found.filter(|found| found.same_right(to)) {
                     return Written::Ticket(found.clone());
                 }
-                let fits = match (from, &found) {
+                let fits = match (from, found) {
                     (Some(from), Some(found)) => from.same_right(found),
                     (None, None) => true,
                     (Some(_), None) | (None, Some(_)) => false,
                 };
                 if !fits {
-                    return Written::Conflict(found);
+                    return Written::Conflict(found.cloned());
+                }
+                let mut to = to.clone();
+                // Renewals are written all the time; what a revocation carries over is what stands there now.
+                if to.grant.is_none()
+                    && let Some(found) = found
+                {
+                    to.leases.clone_from(&found.leases);
                 }
                 self.ticket.value = Some(to.clone());
                 self.ticket.revision += 1;
-                Written::Ticket(to.clone())
+                Written::Ticket(to)
             }
         }
     }
@@ -136,7 +168,7 @@ impl Store {
         site: &SiteName,
         node: &NodeName,
         grant: Grant,
-    ) -> Result<(), String> {
+    ) -> Result<(Ticket, u64), String> {
         let Some(ticket) = &mut self.ticket.value else {
             return Err("the store has no ticket".to_owned());
         };
@@ -152,6 +184,65 @@ impl Store {
         ticket.confirmed_by = Some(node.clone());
         ticket.confirmations += 1;
         self.ticket.revision += 1;
-        Ok(())
+        Ok((ticket.clone(), self.ticket.revision))
+    }
+
+    /// An agent renews its site's right by a write, or learns by one that it is another's.
+    pub(super) fn renew(
+        &mut self,
+        site: &SiteName,
+        node: &NodeName,
+        promise: Option<LeasePromise>,
+    ) -> Renewal {
+        let Some(ticket) = &mut self.ticket.value else {
+            return Renewal::NoTicket;
+        };
+        self.ticket.revision += 1;
+        let revision = self.ticket.revision;
+        if ticket.holder != *site || ticket.grant.is_none() {
+            return Renewal::Other {
+                ticket: ticket.clone(),
+                revision,
+            };
+        }
+        let none = Lease {
+            renewals: 0,
+            promise: None,
+        };
+        let lease = ticket.leases.entry(node.clone()).or_insert(none);
+        lease.renewals += 1;
+        lease.promise = promise;
+        Renewal::Accepted {
+            ticket: ticket.clone(),
+            revision,
+        }
+    }
+
+    /// What it holds now.
+    pub(super) fn content(&self) -> Content {
+        Content {
+            state: self.state.clone(),
+            ticket: self.ticket.clone(),
+            stack: self.stack.clone(),
+            lead: self.lead.clone(),
+        }
+    }
+
+    /// It holds something else from now on.
+    pub(super) fn replace(&mut self, content: Content) {
+        self.state = content.state;
+        self.ticket = content.ticket;
+        self.stack = content.stack;
+        self.lead = content.lead;
+        self.stale = None;
+        self.earlier = None;
+    }
+
+    /// What a read shows.
+    pub(super) fn read(&self, now: u64) -> Content {
+        match &self.stale {
+            Some(stale) if now < self.stale_until => (**stale).clone(),
+            _ => self.content(),
+        }
     }
 }

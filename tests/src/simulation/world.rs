@@ -1,31 +1,35 @@
 //! The world's clock and queue: every event at its time, in the order in which it was planned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::rc::Rc;
 
-use decision::{Input, Persist};
-use shared::clock::Millis;
+use agent::lease::{Attempt, Reading};
+use decision::{FindingCode, Input, Persist};
 use shared::id::{CommandId, NodeName, SiteName};
 use shared::stack::Stack;
-use shared::wire::{Command, Report};
+use shared::wire::{Command, Heartbeat, LeasePromise, Observation, Report, ReportState};
 
+use super::breakage::Mend;
 use super::checker::Checker;
+use super::clock::Clock;
 use super::dice::Dice;
-use super::fault::Fault;
+use super::evidence::Evidence;
+use super::fault::{FIRST, Instance};
+use super::fault_kind::FaultKind;
+use super::labour::Job;
 use super::network::Network;
 use super::operator::Operator;
-use super::seat::{Clock, Seat};
-use super::store::{Store, Written};
+use super::replication;
+use super::rest::END;
+use super::seat::Seat;
+use super::setting;
+use super::store::{Renewal, Store, Written};
 use super::worker::Worker;
 use super::{Depth, Flaw, History};
 
-/// The sample that operators start from.
-const STACK: &str = include_str!("../../../deploy/config/stack.toml");
 /// Faults are made until then, in milliseconds.
-pub(super) const FAULTY: u64 = 75_000;
-/// By then it must have come to rest.
-const END: u64 = FAULTY + 180_000;
-/// So long nothing may have moved for it to count as rest.
-const REST: u64 = 25_000;
+pub(super) const FAULTY: u64 = 38_000;
 
 /// Something that will happen.
 pub(super) enum Event {
@@ -82,45 +86,116 @@ pub(super) enum Event {
         node: NodeName,
         life: u64,
     },
+    Beat {
+        to: SiteName,
+        life: u64,
+        node: NodeName,
+        heartbeat: Rc<Heartbeat>,
+        sent: u64,
+    },
+    Observation {
+        to: SiteName,
+        life: u64,
+        from: SiteName,
+        observation: Rc<Observation>,
+        told: [u64; 3],
+        sent: u64,
+    },
     Command {
         command: Box<Command>,
         from: SiteName,
-        life: u64,
+        asker: u64,
     },
     Confirm {
-        node: NodeName,
-        life: u64,
-        command: Box<Command>,
-        from: SiteName,
-        asker: u64,
+        job: Box<Job>,
     },
     Work {
+        job: Box<Job>,
+    },
+    PromotionLands {
+        job: Box<Job>,
+    },
+    Finish {
+        job: Box<Job>,
+        state: ReportState,
+    },
+    Look {
         node: NodeName,
         life: u64,
-        command: Box<Command>,
-        from: SiteName,
-        asker: u64,
+    },
+    Renew {
+        node: NodeName,
+        life: u64,
+        attempt: Attempt,
+        sent: (u64, Reading),
+    },
+    Renewed {
+        node: NodeName,
+        life: u64,
+        attempt: Attempt,
+        sent: (u64, Reading),
+        promise: Option<LeasePromise>,
+        outcome: Box<Renewal>,
+    },
+    Vouch {
+        node: NodeName,
+        life: u64,
+        attempt: Attempt,
+        sent: (u64, Reading),
+    },
+    StopLands {
+        node: NodeName,
     },
     WorkerRestart {
         node: NodeName,
     },
-    Replicate,
-    Fault,
-    Mend(Fault),
-    Heal,
-    Operator,
     DatabaseStart {
         node: NodeName,
     },
+    Replicate,
+    Fault,
+    Mend(Mend),
+    LoseWrites,
+    Heal,
+    Rest,
+    Operator,
 }
 
+/// An event at its time; the one that was planned first comes first.
+struct Planned {
+    at: u64,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct World {
     pub(super) seed: u64,
     depth: Depth,
     pub(super) flaw: Option<Flaw>,
     pub(super) time: u64,
     pub(super) dice: Dice,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BinaryHeap<Reverse<Planned>>,
     planned: u64,
     pub(super) stack: Stack,
     pub(super) sites: Vec<SiteName>,
@@ -130,69 +205,105 @@ pub(super) struct World {
     pub(super) workers: BTreeMap<NodeName, Worker>,
     pub(super) operator: Operator,
     pub(super) checker: Checker,
-    pub(super) log: Vec<String>,
-    pub(super) faults: BTreeMap<&'static str, u64>,
+    pub(super) evidence: Evidence,
+    /// Commands that were sent, with the coordinator that asked and its process.
+    pub(super) sent: Vec<(Command, SiteName, u64)>,
+    /// The kinds of faults of this history.
+    pub(super) mix: Vec<FaultKind>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) faults: [u32; FaultKind::ALL.len()],
+    log: Vec<String>,
     pub(super) events: BTreeMap<String, u64>,
-    pub(super) phases: BTreeSet<String>,
+    marks: BTreeMap<&'static str, u64>,
+    phases: BTreeSet<&'static str>,
     pub(super) rows: BTreeSet<u16>,
-    /// The live site is lost for good in this history.
+    findings: BTreeSet<FindingCode>,
+    /// The first live site is lost for good in this history.
     pub(super) lost_for_good: bool,
+    /// Every kernel guards its database's port.
+    pub(super) guarded: bool,
+    /// No stack was ever in force that does not enforce self-fencing.
+    pub(super) always_enforced: bool,
+    /// An old primary was started where no gate is.
+    pub(super) ungated: bool,
     pub(super) moved_at: u64,
+    /// It has come to rest.
+    pub(super) over: bool,
 }
 
 impl World {
     pub(super) fn new(seed: u64, depth: Depth, flaw: Option<Flaw>) -> Self {
         let mut dice = Dice::new(seed);
-        let stack = stack(&mut dice);
+        let stack = setting::stack(&mut dice);
         let sites: Vec<SiteName> = stack.sites.keys().cloned().collect();
-        let mut clock = |_: &SiteName| Clock {
-            offset: dice.between(1_000, 90_000_000),
-            drift: i64::try_from(dice.between(0, 400)).unwrap_or(0) - 200,
-            wall_jump: dice.between(0, 5_000),
-        };
-        let clocks: Vec<Clock> = sites.iter().map(&mut clock).collect();
-        let homes: Vec<(NodeName, SiteName)> = stack.nodes().into_iter().collect();
-        let worker_clocks: Vec<Clock> = homes.iter().map(|(_, site)| clock(site)).collect();
-        let seats = sites
-            .iter()
-            .zip(clocks)
-            .map(|(site, clock)| (site.clone(), Seat::new(site.clone(), clock, dice.uuid())));
-        let seats = seats.collect();
-        let workers = homes
-            .into_iter()
-            .zip(worker_clocks)
-            .map(|((node, site), clock)| {
-                let mut worker = Worker::furnish(&stack, site, node.clone(), clock, dice.uuid());
-                worker.started = worker.clock.mono(0);
-                (node, worker)
-            });
-        let workers = workers.collect();
-        let lost_for_good = dice.permille(400);
+        let lost_for_good = dice.permille(300);
         let operator = Operator::new(dice.permille(250));
-        Self {
+        let mut world = Self {
             seed,
             depth,
             flaw,
             time: 0,
             dice,
-            queue: BTreeMap::new(),
+            queue: BinaryHeap::new(),
             planned: 0,
             stack,
             sites,
             network: Network::default(),
             store: Store::default(),
-            seats,
-            workers,
+            seats: BTreeMap::new(),
+            workers: BTreeMap::new(),
             operator,
             checker: Checker::default(),
+            evidence: Evidence::default(),
+            sent: Vec::new(),
+            mix: Vec::new(),
+            instances: Vec::new(),
+            faults: [0; FaultKind::ALL.len()],
             log: Vec::new(),
-            faults: BTreeMap::new(),
             events: BTreeMap::new(),
+            marks: BTreeMap::new(),
             phases: BTreeSet::new(),
             rows: BTreeSet::new(),
+            findings: BTreeSet::new(),
             lost_for_good,
+            guarded: false,
+            always_enforced: false,
+            ungated: false,
             moved_at: 0,
+            over: false,
+        };
+        world.furnish();
+        world
+    }
+
+    /// Chooses the rules and sets up the hosts.
+    fn furnish(&mut self) {
+        self.guarded = self.dice.permille(800);
+        let has_gate = self.dice.permille(700);
+        let mut policy = self.stack.policy.clone();
+        self.choose_fencing(&mut policy);
+        self.stack.policy = policy;
+        self.always_enforced = self.stack.policy.lease.enforces();
+        self.draw_mix();
+        for site in self.sites.clone() {
+            let (clock, process) = (self.clock(), self.dice.uuid());
+            self.seats
+                .insert(site.clone(), Seat::new(site, clock, process));
         }
+        for (node, site) in self.stack.nodes() {
+            let (clock, process) = (self.clock(), self.dice.uuid());
+            let mut worker = Worker::furnish(&self.stack, site, node.clone(), clock, process);
+            worker.keeper.has_deadman = self.guarded;
+            worker.keeper.has_gate = has_gate;
+            self.workers.insert(node, worker);
+        }
+    }
+
+    fn clock(&mut self) -> Clock {
+        let base = self.dice.between(1_000, 90_000_000);
+        let drift = i64::try_from(self.dice.between(0, 800)).unwrap_or(0) - 400;
+        let jump = i64::try_from(self.dice.between(0, 5_000)).unwrap_or(0);
+        Clock::new(base, drift, jump)
     }
 
     pub(super) fn play(mut self) -> History {
@@ -202,35 +313,58 @@ impl World {
         }
         for node in self.workers.keys().cloned().collect::<Vec<_>>() {
             let after = self.dice.between(0, 999);
+            let look = node.clone();
             self.plan(after, Event::WorkerBeat { node, life: 1 });
+            self.plan(
+                after + 1,
+                Event::Look {
+                    node: look,
+                    life: 1,
+                },
+            );
         }
-        self.plan(500, Event::Replicate);
-        self.plan(3_000, Event::Operator);
-        self.plan(20_000, Event::Fault);
+        self.plan(replication::EVERY, Event::Replicate);
+        self.plan(1_500, Event::Operator);
+        self.plan(FIRST, Event::Fault);
         self.plan(FAULTY, Event::Heal);
-        while let Some(((at, _), event)) = self.queue.pop_first() {
-            if at > END || self.is_at_rest(at) {
+        self.plan(FAULTY + 2_000, Event::Rest);
+        while let Some(Reverse(planned)) = self.queue.pop() {
+            if planned.at > END || self.over {
                 break;
             }
-            self.time = at;
-            self.happen(event);
-            self.check_databases();
+            self.time = planned.at;
+            self.happen(planned.event);
+            self.check_writers();
         }
-        self.check_rest();
+        self.conclude();
+        for (mark, count) in std::mem::take(&mut self.marks) {
+            self.events.insert(mark.to_owned(), count);
+        }
         History {
             seed: self.seed,
+            simulated_ms: self.time,
             violations: self.checker.violations,
             log: self.log,
             faults: self.faults,
             phases: self.phases,
             rows: self.rows,
+            findings: self.findings,
             events: self.events,
         }
     }
 
     pub(super) fn plan(&mut self, after: u64, event: Event) {
         self.planned += 1;
-        self.queue.insert((self.time + after, self.planned), event);
+        self.queue.push(Reverse(Planned {
+            at: self.time.saturating_add(after),
+            order: self.planned,
+            event,
+        }));
+    }
+
+    /// True when events are told, so that words are worth their making.
+    pub(super) fn tells(&self) -> bool {
+        self.depth == Depth::Told
     }
 
     pub(super) fn say(&mut self, line: impl std::fmt::Display) {
@@ -239,10 +373,23 @@ impl World {
         }
     }
 
-    fn is_at_rest(&self, at: u64) -> bool {
-        at > FAULTY + REST && at > self.moved_at + REST && self.rests()
+    /// Counts something that is worth knowing.
+    pub(super) fn count(&mut self, mark: &'static str) {
+        *self.marks.entry(mark).or_insert(0) += 1;
     }
 
+    /// What a leader shows: its phase always, its findings in some histories, because they cost more to find.
+    pub(super) fn note_status(&mut self, site: &SiteName) {
+        let seat = &self.seats[site];
+        self.phases.insert(seat.core.phase().word());
+        if self.seed.is_multiple_of(8) {
+            let status = seat.core.status(seat.clock.now(self.time));
+            self.findings
+                .extend(status.findings.iter().map(|finding| finding.code));
+        }
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one arm an event")]
     fn happen(&mut self, event: Event) {
         match event {
             Event::SeatBeat { site, life } => self.seat_beat(&site, life),
@@ -282,151 +429,61 @@ impl World {
             }
             Event::SeatRestart { site } => self.seat_restart(&site),
             Event::WorkerBeat { node, life } => self.worker_beat(&node, life),
+            Event::Beat {
+                to,
+                life,
+                node,
+                heartbeat,
+                sent,
+            } => self.beat_arrives(to, life, node, heartbeat, sent),
+            Event::Observation {
+                to,
+                life,
+                from,
+                observation,
+                told,
+                sent,
+            } => self.observation_arrives((to, life), from, observation, told, sent),
             Event::Command {
                 command,
                 from,
-                life,
-            } => self.command_arrives(&command, &from, life),
-            Event::Confirm {
+                asker,
+            } => self.command_arrives(command, from, asker),
+            Event::Confirm { job } => self.confirm(job),
+            Event::Work { job } => self.work(job),
+            Event::PromotionLands { job } => self.promotion_lands(job),
+            Event::Finish { job, state } => self.finish(job, state),
+            Event::Look { node, life } => self.look(&node, life),
+            Event::Renew {
                 node,
                 life,
-                command,
-                from,
-                asker,
-            } => {
-                self.confirm(&node, life, &command, &from, asker);
-            }
-            Event::Work {
+                attempt,
+                sent,
+            } => self.renew(&node, life, attempt, sent),
+            Event::Renewed {
                 node,
                 life,
-                command,
-                from,
-                asker,
-            } => self.work(&node, life, &command, &from, asker),
+                attempt,
+                sent,
+                promise,
+                outcome,
+            } => self.renewed(&node, life, (attempt, sent), promise, *outcome),
+            Event::Vouch {
+                node,
+                life,
+                attempt,
+                sent,
+            } => self.vouch(&node, life, attempt, sent),
+            Event::StopLands { node } => self.stop_lands(&node),
             Event::WorkerRestart { node } => self.worker_restart(&node),
+            Event::DatabaseStart { node } => self.database_start(&node),
             Event::Replicate => self.replicate(),
             Event::Fault => self.make_fault(),
-            Event::Mend(fault) => self.mend(&fault),
+            Event::Mend(mend) => self.mend(&mend),
+            Event::LoseWrites => self.lose_writes(),
             Event::Heal => self.heal(),
+            Event::Rest => self.check_rest(),
             Event::Operator => self.operate(),
-            Event::DatabaseStart { node } => self.database_start(&node),
         }
     }
-
-    fn worker_beat(&mut self, node: &NodeName, life: u64) {
-        let Some(worker) = self.workers.get(node) else {
-            return;
-        };
-        let (site, is_current) = (worker.site.clone(), worker.up && worker.life == life);
-        if !is_current || self.network.dark.contains(&site) {
-            return;
-        }
-        let others: Vec<SiteName> = self
-            .sites
-            .iter()
-            .filter(|other| **other != site)
-            .cloned()
-            .collect();
-        let sees: Vec<(SiteName, bool)> = others
-            .into_iter()
-            .map(|other| (other.clone(), self.answers(&site, &other)))
-            .collect();
-        let time = self.time;
-        let Some(worker) = self.workers.get_mut(node) else {
-            return;
-        };
-        let heartbeat = worker.speak(time, &sees);
-        for to in self.sites.clone() {
-            for delay in self.network.arrivals(&mut self.dice, &site, &to) {
-                let input = Input::Heard {
-                    site: site.clone(),
-                    node: node.clone(),
-                    heartbeat: Box::new(heartbeat.clone()),
-                };
-                let life = self.seats[&to].life;
-                self.plan(
-                    delay,
-                    Event::Input {
-                        site: to.clone(),
-                        life,
-                        input: Box::new(input),
-                    },
-                );
-            }
-        }
-        self.plan(
-            1_000,
-            Event::WorkerBeat {
-                node: node.clone(),
-                life,
-            },
-        );
-    }
-
-    /// A look at another site's database port.
-    fn answers(&self, from: &SiteName, to: &SiteName) -> bool {
-        let up =
-            |worker: &Worker| worker.site == *to && worker.database.as_ref().is_some_and(|d| d.up);
-        self.network.connects(from, to) && self.workers.values().any(up)
-    }
-
-    fn replicate(&mut self) {
-        let mut primaries = Vec::new();
-        for worker in self
-            .workers
-            .values_mut()
-            .filter(|worker| !self.network.dark.contains(&worker.site))
-        {
-            if let Some(database) = worker
-                .database
-                .as_mut()
-                .filter(|database| database.writes())
-            {
-                database.lsn += self.dice.between(0, 8_192);
-                primaries.push((worker.site.clone(), database.lsn, database.timeline));
-            }
-        }
-        let time = self.time;
-        for worker in self.workers.values_mut() {
-            let now = worker.clock.mono(time);
-            let Some(database) = worker.database.as_mut().filter(|d| d.up && !d.primary) else {
-                continue;
-            };
-            let Some((source, _)) = &database.follows else {
-                continue;
-            };
-            let sent = primaries.iter().find(|(site, ..)| site == source);
-            if let Some((_, lsn, timeline)) =
-                sent.filter(|_| self.network.connects(source, &worker.site))
-                && *timeline >= database.timeline
-            {
-                database.message_at = Some(now);
-                database.lsn = database.lsn.max(*lsn);
-                database.timeline = *timeline;
-            }
-        }
-        self.plan(500, Event::Replicate);
-    }
-}
-
-fn stack(dice: &mut Dice) -> Stack {
-    let mut stack = match Stack::parse("stack.toml", STACK) {
-        Ok(stack) => stack,
-        Err(problems) => unreachable!("the sample is a good stack: {problems}"),
-    };
-    if dice.permille(800) {
-        let policy = &mut stack.policy;
-        policy.silence_ms = Millis(4_000);
-        policy.observation_age_max_ms = Millis(3_000);
-        policy.confirm_ms = Millis(6_000);
-        policy.clear_ms = Millis(8_000);
-        policy.epoch_wait_ms = Millis(2_000);
-    }
-    let deadlines = &mut stack.policy.deadlines;
-    deadlines.promote_ms = Millis(20_000);
-    deadlines.scale_ms = Millis(15_000);
-    deadlines.follow_ms = Millis(10_000);
-    deadlines.hook_ms = Millis(10_000);
-    deadlines.verify_ms = Millis(10_000);
-    stack
 }

@@ -59,13 +59,13 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
 fn conclude(summary: &Summary, took: Duration) -> ExitCode {
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     let rate = summary.histories.saturating_mul(1_000) / millis;
-    let (reached, all) = summary.pairs();
+    let (reached, all) = summary.fault_pairs();
     // A reader that has gone away is no failure of the simulation.
     let _ = writeln!(
         std::io::stdout(),
         "{summary}histories/s {rate}\nsim: histories={} violations={} fault_pairs={reached}/{all} seconds={}",
         summary.histories,
-        summary.violations.len(),
+        summary.violated,
         millis / 1_000
     );
     if summary.violations.is_empty() {
