@@ -6,7 +6,8 @@ set -euo pipefail
 
 usage() {
     cat <<'TEXT'
-usage: deploy/lab/run.sh [--yes] [--report FILE] [--loss kill|freeze] [--keep] [--release]
+usage: deploy/lab/run.sh [--yes] [--report FILE] [--loss kill|freeze] [--return] [--self-fence off|demote|stop]
+                         [--keep] [--release]
        deploy/lab/run.sh --scenario NAME [--release]
        deploy/lab/run.sh scenarios | status | down
 
@@ -14,6 +15,10 @@ usage: deploy/lab/run.sh [--yes] [--report FILE] [--loss kill|freeze] [--keep] [
   --report FILE    write the figures of the run as JSON
   --loss kill      dc1's processes are killed: connections are refused (the default)
   --loss freeze    dc1's processes are stopped and its links cut: connections go silent
+  --return         afterwards dc1 comes back: it thaws, or its programs are started again, the database
+                   included; it must end quarantined, and what it still acknowledged is counted
+  --self-fence W   what a database does that cannot renew its site's right to be live: off, demote or stop;
+                   stop with --return, else off, as in a new stack. The run then waits 45 s for it
   --keep           leave the lab up afterwards, with the commands to look around printed
   --scenario NAME  run one of tests/scenarios instead
   --release        build with optimisation (slower to build)
@@ -37,7 +42,7 @@ value() {
 }
 while [ $# -gt 0 ]; do
     case $1 in
-        --yes | --keep) ARGUMENTS+=("$1") ;;
+        --yes | --keep | --return) ARGUMENTS+=("$1") ;;
         --report)
             value "$@"
             # The driver may work elsewhere than the caller.
@@ -53,6 +58,18 @@ while [ $# -gt 0 ]; do
                 kill | freeze) ;;
                 *)
                     printf 'deploy/lab/run.sh: --loss: found "%s"; allowed: kill | freeze\n' "$2" >&2
+                    exit 2
+                    ;;
+            esac
+            ARGUMENTS+=("$1" "$2")
+            shift
+            ;;
+        --self-fence)
+            value "$@"
+            case $2 in
+                off | demote | stop) ;;
+                *)
+                    printf 'deploy/lab/run.sh: --self-fence: found "%s"; allowed: off | demote | stop\n' "$2" >&2
                     exit 2
                     ;;
             esac

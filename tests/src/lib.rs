@@ -13,5 +13,6 @@ pub mod process;
 pub mod relay;
 pub mod scratch;
 pub mod simulation;
+pub mod stayer;
 pub mod writability;
 pub mod writer;

@@ -44,6 +44,7 @@ struct Server {
     ground: Ground,
     ports: Ports,
     process: Option<Process>,
+    frozen: bool,
 }
 
 impl NatsCluster {
@@ -86,6 +87,7 @@ impl NatsCluster {
                 ground: ground.clone(),
                 ports: *own,
                 process: None,
+                frozen: false,
             };
             servers.insert(site.clone(), server);
         }
@@ -143,17 +145,32 @@ impl NatsCluster {
     ///
     /// # Errors
     /// When it is not running or runs on.
-    pub async fn freeze(&self, site: &str) -> Result<()> {
-        self.running(site)?.freeze().await
+    pub async fn freeze(&mut self, site: &str) -> Result<()> {
+        self.running(site)?.freeze().await?;
+        self.server_mut(site)?.frozen = true;
+        Ok(())
     }
 
     /// Lets the frozen server of `site` run again.
     ///
     /// # Errors
     /// When it is not running.
-    pub fn thaw(&self, site: &str) -> Result<()> {
+    pub fn thaw(&mut self, site: &str) -> Result<()> {
         self.running(site)?.thaw();
+        self.server_mut(site)?.frozen = false;
         Ok(())
+    }
+
+    /// Whether the server of `site` was started and not killed here.
+    pub fn is_started(&self, site: &str) -> bool {
+        let server = self.servers.get(site);
+        server.is_some_and(|server| server.process.is_some())
+    }
+
+    /// Whether the server of `site` was started and neither killed nor frozen here.
+    pub fn is_up(&self, site: &str) -> bool {
+        let server = self.servers.get(site);
+        server.is_some_and(|server| server.process.is_some() && !server.frozen)
     }
 
     /// Waits until every running server has routes to all other running ones, agrees on a meta
@@ -274,6 +291,7 @@ impl NatsCluster {
 
     fn take(&mut self, site: &str) -> Result<Process> {
         let server = self.server_mut(site)?;
+        server.frozen = false;
         server
             .process
             .take()

@@ -6,6 +6,7 @@
 //! stop and start it.
 
 mod installation;
+mod question;
 mod session;
 mod settings;
 
@@ -15,7 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -218,6 +219,15 @@ impl Postgres {
     /// # Errors
     /// When it runs already, ends, or does not accept `within`; the end of its log is quoted.
     pub async fn start(&mut self, within: Duration) -> Result<()> {
+        self.launch()?;
+        self.wait_accepting(within).await
+    }
+
+    /// Starts it as a child of this process, and waits for nothing.
+    ///
+    /// # Errors
+    /// When it runs already.
+    pub fn launch(&mut self) -> Result<()> {
         let process = Process::spawn(&Program {
             name: format!("postgres-{}", self.site),
             executable: self.installation.binary("postgres"),
@@ -229,7 +239,7 @@ impl Postgres {
             ground: self.ground.clone(),
         })?;
         self.process = Some(process);
-        self.wait_accepting(within).await
+        Ok(())
     }
 
     /// Waits until it accepts connections, whoever started it.
@@ -263,7 +273,7 @@ impl Postgres {
             Stop::Fast => Signal::INT,
             Stop::Immediate => Signal::QUIT,
         };
-        kill_process(self.postmaster()?, signal).context("signalling the postmaster")?;
+        self.signal_postmaster(signal)?;
         if let Some(mut process) = self.process.take() {
             process.wait_exit(within).await?;
         }
@@ -313,90 +323,6 @@ impl Postgres {
         Session::open(self.address(), role, database, ANSWER).await
     }
 
-    /// Whether it is a standby now.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn in_recovery(&self) -> Result<bool> {
-        let session = self.connect(OWNER, MAINTENANCE).await?;
-        Ok(session
-            .one("SELECT pg_is_in_recovery()", &[])
-            .await?
-            .try_get(0)?)
-    }
-
-    /// End of its WAL: written on a primary, received or replayed on a standby.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn current_lsn(&self) -> Result<u64> {
-        let session = self.connect(OWNER, MAINTENANCE).await?;
-        let row = session.one(settings::CURRENT_LSN, &[]).await?;
-        u64::try_from(row.try_get::<_, i64>(0)?).context("a negative LSN")
-    }
-
-    /// Names of the standbys that stream from it.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn streaming_standbys(&self) -> Result<Vec<String>> {
-        let session = self.connect(OWNER, MAINTENANCE).await?;
-        let rows = session.all(settings::STREAMING_STANDBYS, &[]).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    /// Timeline its WAL receiver gets, when it streams.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn received_timeline(&self) -> Result<Option<i32>> {
-        let session = self.connect(OWNER, MAINTENANCE).await?;
-        let rows = session.all(settings::RECEIVED_TIMELINE, &[]).await?;
-        rows.first().map(|row| Ok(row.try_get(0)?)).transpose()
-    }
-
-    /// Waits until exactly `standbys` stream from it.
-    ///
-    /// # Errors
-    /// When that is not so `within`.
-    pub async fn wait_streaming(&self, standbys: &[&str], within: Duration) -> Result<()> {
-        let deadline = Instant::now() + within;
-        loop {
-            let seen = self.streaming_standbys().await;
-            if matches!(&seen, Ok(names) if names == standbys) {
-                return Ok(());
-            }
-            if Instant::now() > deadline {
-                bail!("{standbys:?} do not all stream after {within:?}: {seen:?}");
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    /// Waits until it has replayed `lsn`.
-    ///
-    /// # Errors
-    /// When it has not `within`.
-    pub async fn wait_replayed(&self, lsn: u64, within: Duration) -> Result<()> {
-        let deadline = Instant::now() + within;
-        let session = self.connect(OWNER, MAINTENANCE).await?;
-        loop {
-            let replayed: Option<i64> =
-                session.one(settings::REPLAYED_LSN, &[]).await?.try_get(0)?;
-            if replayed
-                .and_then(|at| u64::try_from(at).ok())
-                .is_some_and(|at| at >= lsn)
-            {
-                return Ok(());
-            }
-            ensure!(
-                Instant::now() < deadline,
-                "replayed {replayed:?} of {lsn} after {within:?}"
-            );
-            sleep(POLL).await;
-        }
-    }
-
     /// Promotes it and waits until it has left recovery.
     ///
     /// # Errors
@@ -434,6 +360,11 @@ impl Postgres {
         self.address
     }
 
+    /// The directory of its socket, where it stands in a namespace of its own.
+    pub fn socket(&self) -> Option<&Path> {
+        self.ground.name().map(|_own| self.directory.as_path())
+    }
+
     /// Its data directory.
     pub fn data(&self) -> PathBuf {
         self.directory.join("data")
@@ -458,7 +389,11 @@ impl Postgres {
         let address = ground.door(PORT)?;
         create_directory(directory, installation.account(), 0o755)?;
         let path = directory.join(settings::INSTANCE_FILE);
-        std::fs::write(&path, settings::instance(site, address)).context("writing the settings")?;
+        std::fs::write(
+            &path,
+            settings::instance(site, address, ground.name().map(|_own| directory)),
+        )
+        .context("writing the settings")?;
         installation.account().own(&path)?;
         Ok(Self {
             site: site.to_owned(),
@@ -468,6 +403,14 @@ impl Postgres {
             address,
             process: None,
         })
+    }
+
+    /// Signals its first process and no other.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn signal_postmaster(&self, signal: Signal) -> Result<()> {
+        kill_process(self.postmaster()?, signal).context("signalling the postmaster")
     }
 
     fn postmaster(&self) -> Result<Pid> {

@@ -29,7 +29,7 @@ mod pump;
 mod wan;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -96,6 +96,14 @@ impl Links {
             Carrier::Packets { namespaces, .. } => {
                 namespaces.grounds().get(site).cloned().unwrap_or_default()
             }
+        }
+    }
+
+    /// The address by which sites in namespaces see the lab itself.
+    pub fn outside(&self) -> Option<Ipv4Addr> {
+        match &self.carrier {
+            Carrier::Relays(_) => None,
+            Carrier::Packets { namespaces, .. } => Some(namespaces.outside()),
         }
     }
 

@@ -43,7 +43,7 @@ pub async fn measure(lab: &mut Lab, loss: Loss) -> Result<Failover> {
     // The times are counted from the rules in force, which the lab leaves at their defaults.
     let policy = Policy::default();
     let heartbeats = Heartbeats::follow(lab.watcher()?).await?;
-    let events = Events::follow(lab.watcher()?, Narrative::new(false)).await?;
+    let events = Events::follow(lab.ears()?, Narrative::new(false)).await?;
     let started = Traffic::start(
         lab.database(LOST)?,
         &lab.wiring,

@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use tests::lab::answers::{Answers, Lines};
+use tests::lab::crash::{Survived, Whose, crash_all};
 use tests::lab::kept::{Post, keep_logs};
 use tests::lab::loss::Loss;
 use tests::lab::narrative::Narrative;
 use tests::lab::scenario::{self, Scenario};
-use tests::lab::shown_run::{self, Declined};
+use tests::lab::shown_run::{self, Declined, Play};
 use tests::lab::traffic::Traffic;
 use tests::lab::wiring::Door;
-use tests::lab::world::{Lab, Setup};
+use tests::lab::world::{Lab, SELF_FENCE, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The lab: three sites on this machine, made of the real programs.
@@ -32,13 +33,23 @@ enum Command {
     Down,
     /// Whether a kept lab is up.
     Status,
-    /// Run one scenario.
+    /// Run one scenario, or several.
     Scenario {
-        /// Its name, as `lab scenarios` lists it.
-        name: String,
+        /// Their names, as `lab scenarios` lists them.
+        #[arg(required = true)]
+        names: Vec<String>,
     },
-    /// List the scenarios.
-    Scenarios,
+    /// Kill whoever writes in a run before and after each of its writes.
+    CrashPoints,
+    /// List the scenarios, or run many.
+    Scenarios {
+        /// Run all of them.
+        #[arg(long, conflicts_with = "fast")]
+        all: bool,
+        /// Run those that every run of the tests plays.
+        #[arg(long)]
+        fast: bool,
+    },
 }
 
 #[derive(Debug, Clone, Args)]
@@ -52,6 +63,13 @@ struct Up {
     /// How dc1 is lost: kill (connections are refused) or freeze (they go silent).
     #[arg(long, default_value = "kill", value_name = "kill|freeze")]
     loss: Loss,
+    /// After the run dc1 comes back; it must end quarantined.
+    #[arg(long = "return")]
+    returns: bool,
+    /// What a database does that cannot renew its site's right to be live; when absent, stop with --return, else
+    /// off.
+    #[arg(long, value_name = "off|demote|stop", value_parser = ["off", "demote", "stop"])]
+    self_fence: Option<String>,
     /// Leave the lab up afterwards.
     #[arg(long)]
     keep: bool,
@@ -72,8 +90,15 @@ async fn main() -> ExitCode {
         Command::Up(up) => Box::pin(run(up, &narrative)).await,
         Command::Down => down(&narrative).await,
         Command::Status => status(&narrative),
-        Command::Scenario { name } => Box::pin(play(&name, &narrative)).await,
-        Command::Scenarios => list(&narrative),
+        Command::Scenario { names } => Box::pin(play(&names, &narrative)).await,
+        Command::CrashPoints => Box::pin(crash_points(&narrative)).await,
+        Command::Scenarios { all, fast } => match (all, fast) {
+            (false, false) => list(&narrative),
+            (all, _) => match chosen(all) {
+                Ok(names) => Box::pin(play(&names, &narrative)).await,
+                Err(error) => Err(error),
+            },
+        },
     };
     match ended {
         Ok(code) => ExitCode::from(code),
@@ -118,6 +143,12 @@ fn again(up: &Up) -> Vec<String> {
     if up.yes {
         words.push("--yes".to_owned());
     }
+    if up.returns {
+        words.push("--return".to_owned());
+    }
+    if let Some(fence) = &up.self_fence {
+        words.extend(["--self-fence".to_owned(), fence.clone()]);
+    }
     if let Some(report) = &up.report {
         words.extend(["--report".to_owned(), report.display().to_string()]);
     }
@@ -158,7 +189,26 @@ async fn whole(up: Up, narrative: &Narrative) -> Result<u8> {
 
 async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(Lab, Traffic, u8)> {
     narrative.head("three sites on this machine");
-    let mut lab = Box::pin(Lab::start(&Setup::default(), narrative)).await?;
+    let usual = if up.returns { "stop" } else { "off" };
+    let play = Play {
+        loss: up.loss,
+        returns: up.returns,
+        self_fence: up.self_fence.clone().unwrap_or_else(|| usual.to_owned()),
+    };
+    narrative.say(format!(
+        "self-fencing is {}: {}",
+        play.self_fence,
+        match play.self_fence.as_str() {
+            "off" => "nothing stops an old primary but the operator, and its own agent once it is back",
+            _ => "a database that cannot renew its site's right stops itself; the run waits for that",
+        }
+    ));
+    let mut setup = Setup::default();
+    if play.self_fence != "off" {
+        let rule = (SELF_FENCE.to_owned(), play.self_fence.clone());
+        setup.policy.push(rule);
+    }
+    let mut lab = Box::pin(Lab::start(&setup, narrative)).await?;
     narrative.keep_in(&lab.directory().join("narrative.txt"))?;
     let started = Traffic::start(
         lab.database("dc1")?,
@@ -168,7 +218,7 @@ async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(
     );
     let traffic = started.await?;
     let shown = Box::pin(shown_run::show(
-        &mut lab, &traffic, up.loss, answers, narrative,
+        &mut lab, &traffic, &play, answers, narrative,
     ))
     .await;
     let mut declined = false;
@@ -255,20 +305,75 @@ fn status(narrative: &Narrative) -> Result<u8> {
     Ok(0)
 }
 
-async fn play(name: &str, narrative: &Narrative) -> Result<u8> {
-    let scenario = Scenario::load(name)?;
+/// The names of all scenarios, or of those that every run of the tests plays.
+fn chosen(all: bool) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for name in scenario::names()? {
+        if all || Scenario::load(&name)?.fast {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+async fn play(names: &[String], narrative: &Narrative) -> Result<u8> {
+    let scenarios: Result<Vec<Scenario>> = names.iter().map(|name| Scenario::load(name)).collect();
+    let scenarios = scenarios?;
     let played = async {
-        Box::pin(scenario::run(&scenario, narrative)).await?;
-        narrative.say("the scenario holds");
-        Ok(0)
+        let tally = Box::pin(scenario::run_all(scenarios, narrative)).await;
+        narrative.show(&format!(
+            "scenarios: passed={} failed={} skipped={}",
+            tally.passed, tally.failed, tally.skipped
+        ));
+        Ok(u8::from(tally.failed > 0))
     };
     until_interrupted(played, narrative).await
+}
+
+/// A run in which the coordinators are killed, then one in which the agents are.
+async fn crash_points(narrative: &Narrative) -> Result<u8> {
+    let settings = Scenario::settings("crash-points")?;
+    let setup = Setup {
+        policy: settings.policy,
+        lead: settings.lead,
+        tapped: true,
+        ..Setup::default()
+    };
+    let work = async {
+        let (mut resumed, mut crashes, mut failed) = (0, 0, false);
+        for whose in [Whose::Coordinator, Whose::Agent] {
+            narrative.head(&format!("crash points: {whose:?}"));
+            let mut lab = Box::pin(Lab::start(&setup, narrative)).await?;
+            narrative.keep_in(&lab.directory().join("narrative.txt"))?;
+            let mut survived = Survived::default();
+            let crashed = Box::pin(crash_all(&mut lab, whose, &mut survived, narrative)).await;
+            resumed += survived.resumed;
+            crashes += survived.crashes;
+            if let Err(error) = crashed {
+                failed = true;
+                let kept = keep_logs(lab.directory(), "crash-points")?;
+                narrative.show(&format!(
+                    "{error:#}\nall logs are kept in {}",
+                    kept.display()
+                ));
+            }
+        }
+        narrative.show(&format!("crash_points: resumed={resumed}/{crashes}"));
+        Ok(u8::from(failed || crashes == 0))
+    };
+    until_interrupted(work, narrative).await
 }
 
 fn list(narrative: &Narrative) -> Result<u8> {
     for name in scenario::names()? {
         let scenario = Scenario::load(&name)?;
-        narrative.show(&format!("{name:<28} {}", scenario.title));
+        let rows: Vec<String> = scenario.rows.iter().map(u8::to_string).collect();
+        let fast = if scenario.fast { "fast" } else { "" };
+        narrative.show(&format!(
+            "{name:<28} {fast:<4} {:<10} {}",
+            rows.join(" "),
+            scenario.title
+        ));
     }
     Ok(0)
 }

@@ -19,6 +19,10 @@ pub struct DatabaseSide<'a> {
     pub bin_dir: &'a Path,
     /// The agent's role.
     pub user: &'a str,
+    /// The directory of the server's socket, where it has one.
+    pub socket: Option<&'a Path>,
+    /// Whether the kernel closes the server's port when the lease runs out; needs the socket.
+    pub deadman: bool,
     /// The program that switches the route, with its arguments.
     pub switch_route: &'a [PathBuf],
 }
@@ -37,7 +41,11 @@ pub fn beside_database(
     let mut out = head(wiring, site, &database_node(site), state_dir)?;
     writeln!(out, "\n[host]")?;
     writeln!(out, "\n[postgres]\ndatabase = \"main\"")?;
-    writeln!(out, "host = \"{}\"\nport = {}", own.ip(), own.port())?;
+    match side.socket {
+        Some(directory) => writeln!(out, "socket = \"{}\"", directory.display())?,
+        None => writeln!(out, "host = \"{}\"", own.ip())?,
+    }
+    writeln!(out, "port = {}", own.port())?;
     writeln!(out, "user = \"{}\"\ndbname = \"postgres\"", side.user)?;
     writeln!(out, "pgdata = \"{}\"", side.pgdata.display())?;
     writeln!(out, "bin_dir = \"{}\"", side.bin_dir.display())?;
@@ -47,6 +55,9 @@ pub fn beside_database(
         side.user
     )?;
     writeln!(out, "slot = \"{}\"", slot(site))?;
+    if side.deadman {
+        writeln!(out, "\n[deadman]\nguard_port = true")?;
+    }
     writeln!(
         out,
         "\n[responder]\nlisten = \"{}\"",
@@ -99,7 +110,8 @@ pub fn beside_cluster(
 fn head(wiring: &Wiring, site: &str, node: &str, state_dir: &Path) -> Result<String> {
     let mut out = format!("stack = \"{STACK}\"\nsite = \"{site}\"\nnode = \"{node}\"\n");
     writeln!(out, "state_dir = \"{}\"", state_dir.display())?;
-    writeln!(out, "\n[nats]\nservers = [{}]", wiring.nats_servers(site)?)?;
+    let servers = wiring.nats_servers(&format!("agent-{node}"), site)?;
+    writeln!(out, "\n[nats]\nservers = [{servers}]")?;
     writeln!(out, "own_server_name = \"nats-{site}\"")?;
     Ok(out)
 }

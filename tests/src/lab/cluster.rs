@@ -117,6 +117,16 @@ impl Cluster {
         Ok(pods)
     }
 
+    /// Gives an order to its saboteur, as JSON.
+    ///
+    /// # Errors
+    /// When it does not obey.
+    pub async fn sabotage(&self, order: &str) -> Result<()> {
+        http::post(self.address, "/standin/sabotage", order)
+            .await
+            .map(drop)
+    }
+
     /// Every request that reached it, oldest first.
     ///
     /// # Errors

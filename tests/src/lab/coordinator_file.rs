@@ -36,7 +36,8 @@ pub fn text(wiring: &Wiring, site: &str, state_dir: &Path, lead: &Lead) -> Resul
     let rank = SITES.iter().rev().position(|name| *name == site);
     let mut out = format!("stack = \"{STACK}\"\nsite = \"{site}\"\n");
     writeln!(out, "state_dir = \"{}\"", state_dir.display())?;
-    writeln!(out, "\n[nats]\nservers = [{}]", wiring.nats_servers(site)?)?;
+    let servers = wiring.nats_servers(&format!("coordinator-{site}"), site)?;
+    writeln!(out, "\n[nats]\nservers = [{servers}]")?;
     writeln!(
         out,
         "\n[lead]\ncandidate_delay = \"{}ms\"",

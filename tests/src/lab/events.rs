@@ -8,13 +8,14 @@ use anyhow::{Context, Result, bail};
 use shared::wire::AuditEvent;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::STACK;
 use super::narrative::Narrative;
 use crate::nats_wire::Wire;
 
-const CONNECT: Duration = Duration::from_secs(5);
+const CONNECT: Duration = Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// An event and when it was seen.
 #[derive(Debug, Clone)]
@@ -34,19 +35,22 @@ pub struct Events {
 }
 
 impl Events {
-    /// Listens at one NATS server and tells each event.
+    /// Listens at the first of some NATS servers that answers, at another one when that ends, and tells
+    /// each event.
     ///
     /// # Errors
-    /// When the server does not answer.
-    pub async fn follow(address: SocketAddr, narrative: Narrative) -> Result<Self> {
-        let mut wire = Wire::connect(address, CONNECT).await?;
-        wire.subscribe(&format!("pointsman.{STACK}.event.>"))
-            .await?;
+    /// When none answers.
+    pub async fn follow(servers: Vec<SocketAddr>, narrative: Narrative) -> Result<Self> {
+        let mut wire = listen(&servers).await?;
         let list = Arc::new(Mutex::new(Vec::new()));
         let (sender, count) = watch::channel(0);
         let kept = Arc::clone(&list);
         let task = tokio::spawn(async move {
-            while let Ok(message) = wire.next_message().await {
+            loop {
+                let Ok(message) = wire.next_message().await else {
+                    wire = listen_again(&servers).await;
+                    continue;
+                };
                 let Ok(event) = serde_json::from_slice::<AuditEvent>(&message.payload) else {
                     narrative.say(format!("unreadable event on {}", message.subject));
                     continue;
@@ -119,6 +123,32 @@ impl Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+async fn listen(servers: &[SocketAddr]) -> Result<Wire> {
+    let mut last = anyhow::anyhow!("no NATS server to listen at");
+    for server in servers {
+        let listening = async {
+            let mut wire = Wire::connect(*server, CONNECT).await?;
+            wire.subscribe(&format!("pointsman.{STACK}.event.>"))
+                .await?;
+            anyhow::Ok(wire)
+        };
+        match listening.await {
+            Ok(wire) => return Ok(wire),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+async fn listen_again(servers: &[SocketAddr]) -> Wire {
+    loop {
+        if let Ok(wire) = listen(servers).await {
+            return wire;
+        }
+        sleep(AGAIN).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -33,16 +33,35 @@ pub async fn get(address: SocketAddr, path: &str) -> Result<Bytes> {
         .with_context(|| format!("{address} is silent"))?
 }
 
+/// Sends JSON.
+///
+/// # Errors
+/// When there is no answer in two seconds or its status is not 200.
+pub async fn post(address: SocketAddr, path: &str, body: &str) -> Result<Bytes> {
+    let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
+    let request = Request::post(path)
+        .header("host", address.to_string())
+        .body(body)?;
+    timeout(WITHIN, Box::pin(send(address, request)))
+        .await
+        .with_context(|| format!("{address} is silent"))?
+}
+
 async fn ask(address: SocketAddr, path: &str) -> Result<Bytes> {
+    let request = Request::get(path)
+        .header("host", address.to_string())
+        .body(Full::new(Bytes::new()))?;
+    send(address, request).await
+}
+
+async fn send(address: SocketAddr, request: Request<Full<Bytes>>) -> Result<Bytes> {
+    let path = request.uri().to_string();
     let stream = TcpStream::connect(address)
         .await
         .with_context(|| format!("connecting to {address}"))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let driver = tokio::spawn(connection);
-    let request = Request::get(path)
-        .header("host", address.to_string())
-        .body(Empty::<Bytes>::new())?;
     let answered = async {
         let response = sender.send_request(request).await?;
         let status = response.status();

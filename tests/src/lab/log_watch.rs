@@ -2,6 +2,7 @@
 //!
 //! Every WARN and ERROR counts, and so does every line that is no log line at all, such as a panic's.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,14 +39,31 @@ impl Allowance {
     }
 }
 
-/// Every complaint in the logs.
+/// How many lines each program had logged at some moment.
+pub type Marks = BTreeMap<String, usize>;
+
+/// Marks this moment.
 ///
 /// # Errors
 /// When a log cannot be read.
-pub fn complaints(logs: &[(String, PathBuf)]) -> Result<Vec<Complaint>> {
+pub fn mark(logs: &[(String, PathBuf)]) -> Result<Marks> {
+    let counted = |(program, path): &(String, PathBuf)| {
+        let count = lines(path)?.len();
+        Ok((program.clone(), count))
+    };
+    logs.iter().map(counted).collect()
+}
+
+/// Every complaint in the logs since a moment.
+///
+/// # Errors
+/// When a log cannot be read.
+pub fn complaints(logs: &[(String, PathBuf)], since: &Marks) -> Result<Vec<Complaint>> {
     let mut all = Vec::new();
     for (program, path) in logs {
-        for line in lines(path)?.into_iter().filter(|line| complains(line)) {
+        let new = lines(path)?.into_iter();
+        let new = new.skip(since.get(program).copied().unwrap_or(0));
+        for line in new.filter(|line| complains(line)) {
             let program = program.clone();
             all.push(Complaint { program, line });
         }
@@ -60,15 +78,22 @@ pub fn unexpected(complaints: &[Complaint], allowed: &[Allowance]) -> Vec<Compla
     rest.cloned().collect()
 }
 
-/// How many lines of each program of `about` hold its text.
+/// How many lines of each program of `about` hold its text, since a moment.
 ///
 /// # Errors
 /// When a log cannot be read.
-pub fn count(logs: &[(String, PathBuf)], about: &Allowance) -> Result<Vec<(String, usize)>> {
+pub fn count(
+    logs: &[(String, PathBuf)],
+    about: &Allowance,
+    since: &Marks,
+) -> Result<Vec<(String, usize)>> {
     let mut counts = Vec::new();
     for (program, path) in logs.iter().filter(|(program, _)| about.is_about(program)) {
         let fitting = lines(path)?;
-        let fitting = fitting.iter().filter(|line| line.contains(&about.text));
+        let fitting = fitting
+            .iter()
+            .skip(since.get(program).copied().unwrap_or(0));
+        let fitting = fitting.filter(|line| line.contains(&about.text));
         counts.push((program.clone(), fitting.count()));
     }
     Ok(counts)

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::database_node;
 use super::service::Service;
 use super::world::Lab;
 use crate::relay::Flow;
@@ -18,6 +19,10 @@ use crate::relay::Flow;
 /// The site farthest from all others.
 const FAR: &str = "dc3";
 const CUT_BEFORE: Duration = Duration::from_millis(30);
+
+/// How long the start gate of a returning database waits for the store.
+const GATE_WAIT: &str = "20s";
+const GATE: Duration = Duration::from_mins(1);
 
 /// How a site is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +95,43 @@ impl Lab {
         self.links.rejoin(site).await
     }
 
+    /// Brings a lost site back: what is frozen thaws; what was killed is started again as an init system
+    /// would, the database behind its start gate. What the gate said, when it kept the database down.
+    ///
+    /// # Errors
+    /// When the site is unknown or a program cannot be started.
+    pub async fn return_site(&mut self, site: &str) -> Result<Option<String>> {
+        if self.nats.is_started(site) {
+            return self.thaw(site).await.map(|()| None);
+        }
+        self.links.rejoin(site).await?;
+        self.nats.start(site)?;
+        for service in self.services_of(site) {
+            service.start()?;
+        }
+        if let Some(reason) = self.start_gate(site).await? {
+            return Ok(Some(reason));
+        }
+        let database = self.databases.get_mut(site);
+        let database = database.with_context(|| format!("no database in {site}"))?;
+        database.launch().map(|()| None)
+    }
+
+    /// Asks as `ExecStartPre` of the database's service does; the reason when it may not be started.
+    async fn start_gate(&self, site: &str) -> Result<Option<String>> {
+        let node = database_node(site);
+        let agent = self.agents.get(&node).context("no such agent")?;
+        let mut command = self.links.ground(site).command(agent.executable());
+        command.args(["start-gate", "--wait", GATE_WAIT, "--config"]);
+        command.arg(agent.directory().join("agent.toml"));
+        let said = timeout(GATE, command.kill_on_drop(true).output())
+            .await
+            .context("the start gate hangs")?
+            .context("starting the start gate")?;
+        let reason = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        Ok((!said.status.success()).then_some(reason))
+    }
+
     /// The agents, coordinator and cluster of a site.
     pub fn services_of(&mut self, site: &str) -> Vec<&mut Service> {
         let prefix = format!("{site}-");
@@ -136,7 +178,11 @@ impl Lab {
         tokio::try_join!(services, database.kill(), nats.kill(site)).map(drop)
     }
 
-    async fn freeze_all(&mut self, site: &str) -> Result<()> {
+    /// Stops every process of a site with a signal; its links stay as they are.
+    ///
+    /// # Errors
+    /// When something runs on.
+    pub async fn freeze_all(&mut self, site: &str) -> Result<()> {
         self.database(site)?.freeze().await?;
         self.nats.freeze(site).await?;
         for service in self.services_of(site) {

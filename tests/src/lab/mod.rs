@@ -5,22 +5,29 @@
 //! client would, and everything it starts ends with it.
 //!
 //! ```text
-//! world                    everything that runs; wiring service cluster program are its parts
+//! world                    everything that runs; substrate wiring service cluster program are its parts
 //! stack_file agent_file coordinator_file   what the programs are told
 //! loss                     how a site is taken away
 //! traffic events status operator           what is seen from outside
 //! judgement report         whether it was whole
 //! shown_run kept           what `deploy/lab/run.sh` shows, and how it stays up
-//! scenario log_watch duplicator garbage    text files run by tests and by hand
+//! homecoming               what the old site does when it comes back
+//! disk false_clock         what fills up, and what goes wrong with time
+//! crash tap                who writes is killed before and after each write
+//! scenario log_watch duplicator recorder garbage   text files run by tests and by hand
 //! ```
 
 pub mod agent_file;
 pub mod answers;
 pub mod cluster;
 pub mod coordinator_file;
+pub mod crash;
+pub mod disk;
 pub mod duplicator;
 pub mod events;
+pub mod false_clock;
 pub mod garbage;
+pub mod homecoming;
 pub mod http;
 pub mod judgement;
 pub mod kept;
@@ -29,12 +36,15 @@ pub mod loss;
 pub mod narrative;
 pub mod operator;
 pub mod program;
+pub mod recorder;
 pub mod report;
 pub mod scenario;
 pub mod service;
 pub mod shown_run;
 pub mod stack_file;
 pub mod status;
+pub mod substrate;
+pub mod tap;
 pub mod traffic;
 pub mod wiring;
 pub mod workload;

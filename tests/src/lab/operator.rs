@@ -25,6 +25,7 @@ const NAME: &str = "lab-operator";
 pub struct Operator {
     binary: PathBuf,
     servers: String,
+    name: String,
 }
 
 /// How a command ended.
@@ -48,7 +49,18 @@ impl Operator {
         Ok(Self {
             binary: program::path("pointsman")?,
             servers: urls.join(","),
+            name: NAME.to_owned(),
         })
+    }
+
+    /// The same command line in the hands of somebody else.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        let name = name.to_owned();
+        Self {
+            name,
+            ..self.clone()
+        }
     }
 
     /// The program.
@@ -153,7 +165,7 @@ impl Operator {
             .args(arguments)
             .env("POINTSMAN_SERVERS", &self.servers)
             .env("POINTSMAN_STACK", STACK)
-            .env("POINTSMAN_OPERATOR", NAME)
+            .env("POINTSMAN_OPERATOR", &self.name)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

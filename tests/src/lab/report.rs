@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use decision::{Run, StepOutcome};
 use serde::Serialize;
 
+use super::homecoming::Homecoming;
 use super::judgement::Check;
-use super::loss::Loss;
+use super::shown_run::Play;
 use super::traffic::Traffic;
 use super::world::Lab;
 use crate::postgres::{OWNER, SERVICE};
@@ -52,6 +53,13 @@ pub struct Report {
     pub acked_writes_total: usize,
     /// The longest time for which two sites may have accepted writes together, in milliseconds, rounded up.
     pub overlap_ms: u64,
+    /// Writes that the old site acknowledged after the new one was granted its right, once it was back;
+    /// nothing when it did not come back.
+    pub acked_by_old_after: Option<usize>,
+    /// What a database did that could not renew its site's right: `off`, `demote` or `stop`.
+    pub self_fence: String,
+    /// Whether the kernel closed such a database's port.
+    pub deadman: bool,
     /// Each step.
     pub steps: Vec<StepLine>,
     /// How the site was lost.
@@ -72,7 +80,7 @@ impl Report {
     pub async fn gather(
         lab: &Lab,
         traffic: &Traffic,
-        (loss, moments): (Loss, &Moments),
+        (play, moments): (&Play, &Moments),
         run: &Run,
         checks: Vec<Check>,
     ) -> Result<Self> {
@@ -90,12 +98,31 @@ impl Report {
             acked_writes_lost: lost.len(),
             acked_writes_total: record.acknowledged.len(),
             overlap_ms: millis(traffic.overlap()?),
+            acked_by_old_after: None,
+            self_fence: play.self_fence.clone(),
+            deadman: play.self_fence != "off" && lab.links.has_namespaces(),
             steps: steps(run),
-            loss: loss.word().to_owned(),
+            loss: play.loss.word().to_owned(),
             client_gap_ms: millis(record.longest_gap()),
             checks,
             whole,
         })
+    }
+
+    /// Adds what the old site did when it came back. With self-fencing and deadman it may have acknowledged
+    /// nothing; without them the number is only shown.
+    pub fn add_homecoming(&mut self, came: Homecoming, overlap: Duration) {
+        self.acked_by_old_after = Some(came.acknowledged);
+        self.overlap_ms = millis(overlap);
+        self.checks.push(came.quarantine);
+        if self.deadman {
+            self.checks.push(Check {
+                what: "the old site acknowledged nothing after the grant",
+                holds: came.acknowledged == 0,
+                found: format!("{} writes", came.acknowledged),
+            });
+        }
+        self.whole = self.checks.iter().all(|check| check.holds);
     }
 
     /// Writes it as JSON.
@@ -136,6 +163,12 @@ impl Report {
                 format!("{} ms", self.overlap_ms),
             ),
         ];
+        let mut lines = Vec::from(lines);
+        if let Some(count) = self.acked_by_old_after {
+            let (fence, deadman) = (&self.self_fence, if self.deadman { "on" } else { "off" });
+            let value = format!("{count} writes (self-fence {fence}, deadman {deadman})");
+            lines.push(("old site, after the grant", value));
+        }
         out.push('\n');
         for (name, value) in lines {
             out.extend([format!("  {name:<27} {value}\n")]);

@@ -27,6 +27,16 @@ impl Service {
         &self.program.name
     }
 
+    /// Its executable.
+    pub fn executable(&self) -> &Path {
+        &self.program.executable
+    }
+
+    /// Its working directory.
+    pub fn directory(&self) -> &Path {
+        &self.program.directory
+    }
+
     /// Its log.
     pub fn log(&self) -> &Path {
         &self.program.log

@@ -11,6 +11,7 @@ use decision::{FindingCode, Proposal, RunState};
 
 use super::answers::Answers;
 use super::events::{Events, Seen};
+use super::homecoming;
 use super::judgement::judge;
 use super::loss::Loss;
 use super::narrative::Narrative;
@@ -35,6 +36,17 @@ const DONE: Duration = Duration::from_mins(5);
 const LOOK: Duration = Duration::from_secs(1);
 const REASON: &str = "the lab took it away itself";
 
+/// What a shown run is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Play {
+    /// How the site is lost.
+    pub loss: Loss,
+    /// Whether it comes back afterwards.
+    pub returns: bool,
+    /// What a database does that cannot renew its site's right: `off`, `demote` or `stop`.
+    pub self_fence: String,
+}
+
 /// Shows a whole failover.
 ///
 /// # Errors
@@ -42,21 +54,21 @@ const REASON: &str = "the lab took it away itself";
 pub async fn show(
     lab: &mut Lab,
     traffic: &Traffic,
-    loss: Loss,
+    play: &Play,
     answers: &mut Answers,
     narrative: &Narrative,
 ) -> Result<Report> {
     narrative.head("the stack is protected");
     narrative.show(&lab.operator.must(&["status"], COMMAND).await?);
-    let events = Events::follow(lab.watcher()?, narrative.clone()).await?;
+    let events = Events::follow(lab.ears()?, narrative.clone()).await?;
     tokio::time::sleep(QUIET_LIFE).await;
     narrative.say(format!(
         "the client was acknowledged {} rows",
         traffic.record().acknowledged.len()
     ));
 
-    narrative.head(&format!("{LOST} is taken away ({})", loss.word()));
-    let lost = lab.lose(LOST, loss).await?;
+    narrative.head(&format!("{LOST} is taken away ({})", play.loss.word()));
+    let lost = lab.lose(LOST, play.loss).await?;
     narrative.say(format!("nothing of {LOST} runs any more"));
     let proposed = watch_until_proposed(lab, &events, narrative).await?;
     lab.check_alive()?;
@@ -95,11 +107,15 @@ pub async fn show(
         completed: completed.map_or(ended_at, |seen| seen.at),
     };
     let checks = judge(lab, traffic, &run).await;
-    let report = Report::gather(lab, traffic, (loss, &moments), &run, checks).await?;
+    let mut report = Report::gather(lab, traffic, (play, &moments), &run, checks).await?;
 
     narrative.head("the stack afterwards");
     let after = lab.operator.run(&["status"], COMMAND).await?;
     narrative.show(&after.out);
+    if play.returns {
+        let came = homecoming::watch(lab, traffic, (&run, &events), narrative).await?;
+        report.add_homecoming(came, traffic.overlap()?);
+    }
     narrative.head("the report");
     narrative.show(&report.text());
     Ok(report)

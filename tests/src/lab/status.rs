@@ -53,12 +53,16 @@ pub async fn wait(
     }
 }
 
-/// True when the leader watches and a failover would work now.
+/// True when the leader watches and a failover would work now; that the site came and went before is no
+/// obstacle, and is said for ten minutes.
 pub fn is_protected(view: &StatusView) -> bool {
     view.leads
         && view.phase == Phase::Watching
         && view.readiness.protected
-        && view.findings.is_empty()
+        && view
+            .findings
+            .iter()
+            .all(|it| it.code == FindingCode::Flapping)
 }
 
 /// The sentences of one kind of finding.

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 use super::SITES;
 use super::wiring::{Door, Wiring};
 use crate::postgres::{OWNER, Postgres, SERVICE};
+use crate::stayer::{self, Stayer};
 use crate::writability::{self, Probe, Success, overlap};
 use crate::writer::{self, Pace, Record, RouteFile, Writer};
 
@@ -20,6 +21,7 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Traffic {
     writer: Writer,
     probes: BTreeMap<String, Probe>,
+    stayer: Stayer,
     journals: PathBuf,
 }
 
@@ -37,6 +39,7 @@ impl Traffic {
         let origin = Instant::now();
         let session = primary.connect(OWNER, SERVICE).await?;
         writer::prepare(&session).await?;
+        stayer::prepare(&session).await?;
         for site in SITES {
             writability::prepare(&session, site).await?;
         }
@@ -52,9 +55,11 @@ impl Traffic {
             probes.insert(site.to_owned(), probe);
         }
         let journals = directory.to_owned();
+        let stayer = Stayer::start(primary.address()).await?;
         Ok(Self {
             writer,
             probes,
+            stayer,
             journals,
         })
     }
@@ -99,6 +104,18 @@ impl Traffic {
             .get(site)
             .with_context(|| format!("no probe of {site}"))?;
         Ok(probe.successes())
+    }
+
+    /// Writes that the site which was live at first acknowledged after a moment: to whoever connects anew, and
+    /// to the client that never let go of its connection.
+    ///
+    /// # Errors
+    /// When the site is unknown.
+    pub fn acknowledged_by_first_after(&self, moment: Instant) -> Result<(usize, usize)> {
+        let [first, ..] = SITES;
+        let anew = self.accepted(first)?;
+        let anew = anew.iter().filter(|it| it.acknowledged > moment).count();
+        Ok((anew, self.stayer.acknowledged_after(moment)))
     }
 
     /// The longest time for which two sites may have accepted writes together, whichever they are.

@@ -29,6 +29,7 @@ pub enum Door {
 pub struct Wiring {
     own: BTreeMap<(String, Door), SocketAddr>,
     relayed: BTreeMap<(String, String, Door), SocketAddr>,
+    taps: BTreeMap<String, SocketAddr>,
 }
 
 impl Wiring {
@@ -93,11 +94,20 @@ impl Wiring {
             .with_context(|| format!("{from} has no way to {door:?} of {to}"))
     }
 
-    /// The NATS servers as a site reaches them, its own first, each in quotes and with commas between.
+    /// Says that a program reaches NATS by a tap and by nothing else.
+    pub fn tap(&mut self, program: &str, address: SocketAddr) {
+        self.taps.insert(program.to_owned(), address);
+    }
+
+    /// The NATS servers as a program of a site reaches them, its own site's first, each in quotes and with
+    /// commas between.
     ///
     /// # Errors
     /// As [`Wiring::reach`].
-    pub fn nats_servers(&self, from: &str) -> Result<String> {
+    pub fn nats_servers(&self, program: &str, from: &str) -> Result<String> {
+        if let Some(tap) = self.taps.get(program) {
+            return Ok(format!("\"nats://{tap}\""));
+        }
         let own = std::iter::once(from);
         let others = SITES.iter().copied().filter(|site| *site != from);
         let urls: Result<Vec<String>> = own

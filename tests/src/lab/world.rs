@@ -4,27 +4,30 @@
 //! or lying about when it is dropped.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use futures_util::future::try_join_all;
+use anyhow::{Context, Result};
 
 use super::agent_file::{self, DatabaseSide};
 use super::cluster::Cluster;
 use super::coordinator_file::{self, Lead};
+use super::disk::SmallDisk;
+use super::false_clock::FalseClock;
 use super::narrative::Narrative;
 use super::operator::Operator;
 use super::program;
 use super::service::Service;
 use super::stack_file::{self, PolicyLines};
 use super::status;
+use super::substrate::{databases, links, small_disks, switch_route};
+use super::tap::Tap;
 use super::wiring::{Door, Wiring};
-use super::{CLUSTERED, SITES, cluster_node, database_node, slot};
+use super::{CLUSTERED, SITES, cluster_node, database_node};
 use crate::account::Account;
 use crate::nats_cluster::NatsCluster;
-use crate::postgres::{AGENT, Installation, Postgres, Upstream};
+use crate::postgres::{AGENT, Postgres};
 use crate::process::Program;
 use crate::relay::Links;
 use crate::scratch::{Scratch, create_directory};
@@ -38,9 +41,6 @@ const COMMAND: Duration = Duration::from_secs(20);
 /// Time in which a fresh stack must become protected, silence after the start included.
 const PROTECTED: Duration = Duration::from_mins(2);
 
-/// Chooses the kind of network: `namespaces` or `loopback`; unset, the better one that is possible.
-const NETWORK: &str = "POINTSMAN_LAB_NETWORK";
-
 /// What may differ between two labs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Setup {
@@ -48,7 +48,24 @@ pub struct Setup {
     pub policy: PolicyLines,
     /// How the coordinators lead.
     pub lead: Lead,
+    /// Whether there is a tap between every agent and coordinator and its NATS server.
+    pub tapped: bool,
+    /// Programs whose files lie on a small disk of their own, such as `nats-dc1` or `agent-dc2-db`.
+    pub small_disks: Vec<String>,
+    /// Programs whose wall clock may be set wrong, such as `coordinator-dc3`.
+    pub false_clocks: Vec<String>,
 }
+
+impl Setup {
+    /// Whether a database that cannot renew its site's right stops itself.
+    pub fn fences_itself(&self) -> bool {
+        let mut rules = self.policy.iter();
+        rules.any(|(key, value)| key == SELF_FENCE && value != "off")
+    }
+}
+
+/// The rule by which a database stops itself.
+pub const SELF_FENCE: &str = "lease.self_fence";
 
 /// The running lab. Dropping it ends all of it and removes its directory.
 #[derive(Debug)]
@@ -65,12 +82,18 @@ pub struct Lab {
     pub nats: NatsCluster,
     /// The links between the sites.
     pub links: Links,
+    /// Taps by the names of the programs, where the lab has any.
+    pub taps: BTreeMap<String, Tap>,
     /// Every address.
     pub wiring: Wiring,
     /// Where the client looks for the live database.
     pub route: RouteFile,
     /// The operator's command line.
     pub operator: Operator,
+    /// Small disks by the names of the programs that write to them.
+    pub disks: BTreeMap<String, SmallDisk>,
+    /// Clocks by the names of the programs that look at them.
+    pub clocks: BTreeMap<String, FalseClock>,
     stack_file: PathBuf,
     scratch: Scratch,
 }
@@ -81,7 +104,10 @@ impl Lab {
     /// # Errors
     /// When a program is missing, does not start, or the stack does not become protected.
     pub async fn start(setup: &Setup, narrative: &Narrative) -> Result<Self> {
-        let mut lab = Self::substrate(narrative).await?;
+        let mut lab = Self::substrate(setup, narrative).await?;
+        if setup.tapped {
+            lab.open_taps().await?;
+        }
         lab.write_files(setup)?;
         narrative.say("starting agents and coordinators");
         for cluster in lab.clusters.values_mut() {
@@ -127,12 +153,25 @@ impl Lab {
         services.into_iter().try_for_each(Service::check_alive)
     }
 
-    /// Where the lab looks at the bus: the server of the witness site, which is never taken away.
+    /// Where the lab looks at the bus: the server of the witness site, or the next one while that is down.
     ///
     /// # Errors
     /// When the wiring has no such server.
-    pub fn watcher(&self) -> Result<std::net::SocketAddr> {
-        self.wiring.own("dc3", Door::Nats)
+    pub fn watcher(&self) -> Result<SocketAddr> {
+        let mut sites = SITES.iter().rev();
+        let site = sites.find(|site| self.nats.is_up(site));
+        self.wiring.own(site.unwrap_or(&"dc3"), Door::Nats)
+    }
+
+    /// Where the lab listens to the bus, in order of preference.
+    ///
+    /// # Errors
+    /// When the wiring has no such server.
+    pub fn ears(&self) -> Result<Vec<SocketAddr>> {
+        let sites = SITES.iter().rev();
+        sites
+            .map(|site| self.wiring.own(site, Door::Nats))
+            .collect()
     }
 
     /// The database of a site.
@@ -163,6 +202,26 @@ impl Lab {
             .collect()
     }
 
+    /// Kills an agent or a coordinator by its program's name, and starts it again at once.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub async fn restart(&mut self, program: &str) -> Result<()> {
+        let services = self
+            .agents
+            .values_mut()
+            .chain(self.coordinators.values_mut());
+        let service = services
+            .into_iter()
+            .find(|service| service.name() == program);
+        let service = service.with_context(|| format!("no program {program}"))?;
+        service.kill().await?;
+        if let Some(tap) = self.taps.get(program) {
+            tap.go_on();
+        }
+        service.start()
+    }
+
     /// The lab's directory.
     pub fn directory(&self) -> &Path {
         self.scratch.path()
@@ -175,7 +234,7 @@ impl Lab {
 
     /// Makes the store until nothing is left to be made or moved: the servers of a young cluster may not yet
     /// count each other as there, and a store whose leader was just moved does not answer at once.
-    async fn provision(&self, narrative: &Narrative) -> Result<()> {
+    pub(super) async fn provision(&self, narrative: &Narrative) -> Result<()> {
         let deadline = Instant::now() + START;
         let provision = ["provision", "--preferred-server", "nats-dc3"];
         loop {
@@ -195,9 +254,10 @@ impl Lab {
         }
     }
 
-    async fn substrate(narrative: &Narrative) -> Result<Self> {
+    async fn substrate(setup: &Setup, narrative: &Narrative) -> Result<Self> {
         let scratch = Scratch::new()?;
         let home = scratch.path().to_owned();
+        let disks = small_disks(&home, &setup.small_disks)?;
         let links = links(narrative).await?;
         let mut wiring = Wiring::reserve(&links)?;
         narrative.say(format!("everything is kept in {}", home.display()));
@@ -235,12 +295,34 @@ impl Lab {
             databases: databases.context("PostgreSQL")?,
             nats,
             links,
+            taps: BTreeMap::new(),
             wiring,
             route: RouteFile::new(home.join("route")),
             operator: Operator::new(&servers)?,
+            disks,
+            clocks: BTreeMap::new(),
             stack_file: home.join("stack.toml"),
             scratch,
         })
+    }
+
+    async fn open_taps(&mut self) -> Result<()> {
+        for site in SITES {
+            let server = self.wiring.own(site, Door::Nats)?;
+            let mut programs = vec![
+                format!("coordinator-{site}"),
+                format!("agent-{}", database_node(site)),
+            ];
+            if CLUSTERED.contains(&site) {
+                programs.push(format!("agent-{}", cluster_node(site)));
+            }
+            for program in programs {
+                let tap = Tap::open(self.links.outside(), server).await?;
+                self.wiring.tap(&program, tap.address());
+                self.taps.insert(program, tap);
+            }
+        }
+        Ok(())
     }
 
     fn write_files(&mut self, setup: &Setup) -> Result<()> {
@@ -257,13 +339,15 @@ impl Lab {
                 pgdata: &database.data(),
                 bin_dir: database.installation().binaries(),
                 user: AGENT,
+                socket: database.socket(),
+                deadman: setup.fences_itself() && database.socket().is_some(),
                 switch_route: &switch_route,
             };
             let node = database_node(site);
             let directory = home.join(format!("agent-{node}"));
             let text =
                 agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
-            let agent = self.prepare(("agent", &node, site), &directory, &text)?;
+            let agent = self.prepare(setup, ("agent", &node, site), (&directory, &text))?;
             self.agents.insert(node, agent);
         }
         for site in CLUSTERED {
@@ -276,14 +360,15 @@ impl Lab {
                 &directory.join("state"),
                 kubeconfig,
             )?;
-            let agent = self.prepare(("agent", &node, site), &directory, &text)?;
+            let agent = self.prepare(setup, ("agent", &node, site), (&directory, &text))?;
             self.agents.insert(node, agent);
         }
         for site in SITES {
             let directory = home.join(format!("coordinator-{site}"));
             let text =
                 coordinator_file::text(&self.wiring, site, &directory.join("state"), &setup.lead)?;
-            let coordinator = self.prepare(("coordinator", site, site), &directory, &text)?;
+            let names = ("coordinator", site, site);
+            let coordinator = self.prepare(setup, names, (&directory, &text))?;
             self.coordinators.insert(site.to_owned(), coordinator);
         }
         Ok(())
@@ -291,115 +376,30 @@ impl Lab {
 
     /// An agent or coordinator with its file written, not started.
     fn prepare(
-        &self,
+        &mut self,
+        setup: &Setup,
         (kind, name, site): (&str, &str, &str),
-        directory: &Path,
-        text: &str,
+        (directory, text): (&Path, &str),
     ) -> Result<Service> {
         create_directory(&directory.join("state"), &Account::Caller, 0o700)?;
         let file = directory.join(format!("{kind}.toml"));
         std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        let name = format!("{kind}-{name}");
+        let mut environment = Vec::new();
+        if setup.false_clocks.contains(&name) {
+            let clock = FalseClock::right(directory)?;
+            environment = clock.environment()?;
+            self.clocks.insert(name.clone(), clock);
+        }
         Ok(Service::new(Program {
-            name: format!("{kind}-{name}"),
+            name,
             executable: program::path(&format!("pointsman-{kind}"))?,
             arguments: vec!["--config".into(), file.into()],
-            environment: Vec::new(),
+            environment,
             directory: directory.to_owned(),
             log: directory.join(format!("{kind}.log")),
             account: Account::Caller,
             ground: self.links.ground(site),
         }))
     }
-}
-
-/// A primary in the first site, standbys in the others, all of them started.
-async fn databases(
-    home: &Path,
-    links: &Links,
-    wiring: &mut Wiring,
-) -> Result<BTreeMap<String, Postgres>> {
-    let installation = Installation::find()?;
-    let [first, others @ ..] = SITES;
-    let mut primary = Postgres::primary_on(
-        &installation,
-        &home.join(format!("postgres-{first}")),
-        first,
-        &links.ground(first),
-    )
-    .await?;
-    primary.start(START).await?;
-    wiring.place(first, Door::Postgres, primary.address());
-    wiring.open(links, first, Door::Postgres).await?;
-    let wiring_so_far = &*wiring;
-    let standbys = others.map(|site| {
-        let directory = home.join(format!("postgres-{site}"));
-        let installation = &installation;
-        async move {
-            let upstream = Upstream {
-                address: wiring_so_far.reach(site, first, Door::Postgres)?,
-                slot: slot(site),
-            };
-            let place = (site, &links.ground(site));
-            let mut standby =
-                Postgres::standby_on(installation, &directory, place, &upstream).await?;
-            standby.start(START).await?;
-            anyhow::Ok((site.to_owned(), standby))
-        }
-    });
-    let mut databases: BTreeMap<String, Postgres> =
-        try_join_all(standbys).await?.into_iter().collect();
-    for (site, standby) in &databases {
-        wiring.place(site, Door::Postgres, standby.address());
-    }
-    for site in others {
-        wiring.open(links, site, Door::Postgres).await?;
-    }
-    primary.wait_streaming(&others, START).await?;
-    databases.insert(first.to_owned(), primary);
-    Ok(databases)
-}
-
-/// A namespace for each site where that is possible, else relays on loopback; and says which.
-async fn links(narrative: &Narrative) -> Result<Links> {
-    let wanted = std::env::var(NETWORK).unwrap_or_default();
-    let seed = u64::from(std::process::id());
-    let made = match wanted.as_str() {
-        "loopback" => Err(anyhow::anyhow!("{NETWORK}=loopback")),
-        "" => Links::in_namespaces(&SITES, seed).await,
-        "namespaces" => Ok(Links::in_namespaces(&SITES, seed).await?),
-        other => bail!("{NETWORK}: found {other:?}; allowed: namespaces | loopback"),
-    };
-    Ok(match made {
-        Ok(links) => {
-            narrative.say(format!(
-                "each site has a network namespace; what packets the links between them lose is decided by seed {seed}"
-            ));
-            links
-        }
-        Err(reason) => {
-            narrative.say(format!(
-                "the sites share loopback and have no network namespaces ({reason:#}): the deadman, one-way cuts and loss of packets cannot be shown"
-            ));
-            Links::between(&SITES)
-        }
-    })
-}
-
-/// Writes the hook's program and what it needs, and gives its argv.
-fn switch_route(home: &Path, wiring: &Wiring, route: &RouteFile) -> Result<Vec<PathBuf>> {
-    let addresses = home.join("addresses");
-    std::fs::create_dir_all(&addresses).context("making the addresses' directory")?;
-    for site in CLUSTERED {
-        let address = wiring.own(site, Door::Postgres)?;
-        std::fs::write(addresses.join(site), address.to_string()).context("writing an address")?;
-    }
-    let script = home.join("switch-route");
-    let text = "#!/bin/sh\n# Points the client's route at the site that becomes live, in one step for every reader.\n\
-         set -eu\nroute=$1 addresses=$2\n\
-         cp \"$addresses/$POINTSMAN_TO_SITE\" \"$route.next\"\nmv \"$route.next\" \"$route\"\n\
-         echo \"route $POINTSMAN_ROUTE leads to $POINTSMAN_TO_SITE\"\n";
-    std::fs::write(&script, text).context("writing the hook's program")?;
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))
-        .context("making the hook's program executable")?;
-    Ok(vec![script, route.path().to_owned(), addresses])
 }

@@ -1,6 +1,7 @@
 //! Names, settings and statements of the instances.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// Superuser that tests and the lab itself use.
 pub const OWNER: &str = "postgres";
@@ -78,7 +79,11 @@ pub(super) const STREAMING_STANDBYS: &str = "SELECT application_name FROM pg_sta
 pub(super) const RECEIVED_TIMELINE: &str = "SELECT received_tli FROM pg_stat_wal_receiver \
      WHERE status = 'streaming' AND latest_end_lsn IS NOT NULL";
 
-pub(super) fn instance(site: &str, address: SocketAddr) -> String {
+/// With a directory for its socket where the port may be closed to the agent beside it, too.
+pub(super) fn instance(site: &str, address: SocketAddr, socket: Option<&Path>) -> String {
     let (host, port) = (address.ip(), address.port());
-    format!("listen_addresses = '{host}'\nport = {port}\ncluster_name = '{site}'\n")
+    let socket = socket.map_or_else(String::new, |directory| {
+        format!("unix_socket_directories = '{}'\n", directory.display())
+    });
+    format!("listen_addresses = '{host}'\nport = {port}\ncluster_name = '{site}'\n{socket}")
 }

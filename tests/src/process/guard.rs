@@ -42,7 +42,12 @@ while [ $pass -lt 50 ]; do
   [ $alive -eq 0 ] && break
   sleep 0.1
 done
-for directory in $remove_list; do rm -rf -- "$directory"; done
+for directory in $remove_list; do
+  while IFS=' ' read -r _ place _; do
+    case $place in "$directory"/*) umount -l "$place" 2>/dev/null;; esac
+  done </proc/mounts
+  rm -rf -- "$directory"
+done
 for name in $namespaces; do ip netns delete "$name" 2>/dev/null; done
 "#;
 

@@ -74,6 +74,11 @@ impl Namespaces {
         &self.grounds
     }
 
+    /// The address of the lab's own end of every way.
+    pub(super) fn outside(&self) -> Ipv4Addr {
+        address(self.number, OUTSIDE)
+    }
+
     /// Lets every site reach the others by its `wan` device, which must be there by now.
     ///
     /// # Errors

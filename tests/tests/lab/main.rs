@@ -1,14 +1,16 @@
-//! The scenarios of `tests/scenarios`, each on a lab of its own, one after the other.
+//! The fast ones of `tests/scenarios`, each on a lab of its own, one after the other.
 //!
-//! A new file there needs a line here; a test says so.
+//! A file there that says `fast` needs a line here, and every row of the fault matrix has a line in
+//! `tests/README.md`; tests say so.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 
 use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use tests::lab::narrative::Narrative;
-use tests::lab::scenario::{self, Scenario};
+use tests::lab::scenario::{self, Played, Scenario};
 
 /// One lab at a time on this machine, whatever process runs it.
 fn alone() -> Result<File> {
@@ -35,7 +37,14 @@ async fn hold(name: &str) -> Result<()> {
     }
     let _alone = alone()?;
     let scenario = Scenario::load(name)?;
-    Box::pin(scenario::run(&scenario, &Narrative::new(false))).await
+    let played = Box::pin(scenario::run(&scenario, &Narrative::new(false))).await?;
+    if played == Played::Skipped {
+        writeln!(
+            std::io::stderr(),
+            "skipped: lab scenario {name} (it needs network namespaces)"
+        )?;
+    }
+    Ok(())
 }
 
 macro_rules! scenarios {
@@ -66,7 +75,50 @@ scenarios! {
 }
 
 #[test]
-fn every_scenario_file_is_run() -> Result<()> {
-    assert_eq!(scenario::names()?, NAMED);
+fn every_fast_scenario_is_run() -> Result<()> {
+    let mut fast = Vec::new();
+    for name in scenario::names()? {
+        if Scenario::load(&name)?.fast {
+            fast.push(name);
+        }
+    }
+    assert_eq!(fast, NAMED);
+    Ok(())
+}
+
+/// The table of `tests/README.md` names every row of the fault matrix once, and what it names is there.
+#[test]
+fn every_row_of_the_fault_matrix_has_a_scenario_or_a_reason() -> Result<()> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let text = std::fs::read_to_string(path).context("reading the README")?;
+    let names = scenario::names()?;
+    let mut said = BTreeMap::new();
+    for line in text.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [row, _fault, shown] = cells.as_slice() else {
+            continue;
+        };
+        let Ok(row) = row.parse::<u8>() else {
+            continue;
+        };
+        let named: BTreeSet<&str> = shown
+            .split('`')
+            .filter(|word| names.iter().any(|name| name == word))
+            .collect();
+        let reason = shown.strip_prefix("none: ").is_some_and(|it| it.len() > 20);
+        assert!(reason || !named.is_empty(), "row {row}: {shown}");
+        assert!(said.insert(row, named).is_none(), "row {row} twice");
+    }
+    assert_eq!(said.len(), 60, "{:?}", said.keys());
+    for name in &names {
+        let scenario = Scenario::load(name)?;
+        for row in &scenario.rows {
+            let named = said.get(row);
+            assert!(
+                named.is_some_and(|named| named.contains(name.as_str())),
+                "{name} covers row {row}, which does not name it: {named:?}"
+            );
+        }
+    }
     Ok(())
 }

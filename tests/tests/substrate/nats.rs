@@ -99,7 +99,7 @@ async fn a_cut_link_cuts_the_route_and_gossip_does_not_go_around_it() -> Result<
 async fn a_frozen_server_is_silent_and_thaws() -> Result<()> {
     let scratch = Scratch::new()?;
     let links = Links::between(&SITES);
-    let cluster = cluster(&scratch, &links).await?;
+    let mut cluster = cluster(&scratch, &links).await?;
     let mut wire = Wire::connect(cluster.client_address("dc2")?, SOON).await?;
     cluster.freeze("dc2").await?;
     let answer = wire

@@ -6,15 +6,25 @@
 //!
 //! ```text
 //! title TEXT                               what it shows
+//! rows N N …                               rows of the fault matrix that it covers
+//! fast                                     one of the few that every run of the tests plays
+//! needs namespaces                         skipped where the sites share loopback
+//! with NAME                                the settings of with/NAME.txt
 //! policy KEY VALUE                         a rule of the stack file that differs from the usual one
 //! lead lease SPAN renew SPAN               how the coordinators lead, when not as usual
+//! small disk database|agent|nats NAME      its files lie on a disk that can be filled; takes root
+//! false clock agent|coordinator NAME       its wall clock can be set wrong; takes libfaketime
 //! may log PROGRAM TEXT                     such lines are no failure; PROGRAM may end with *
 //! ```
 //!
 //! The steps are listed at [`step::Step`].
 
+mod asking;
+mod doing;
+mod expecting;
 mod reading;
 mod running;
+mod sentence;
 mod staging;
 pub mod step;
 
@@ -23,7 +33,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 pub use reading::Scenario;
-pub use running::run;
+pub use running::{Played, Tally, run, run_all};
 
 /// The directory of the scenarios.
 pub fn directory() -> PathBuf {

@@ -1,55 +1,59 @@
-//! What each step does to the lab, and what it looks at.
+//! A lab on which scenarios are played, and what they have made so far.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use decision::Proposal;
-use serde_json::Value;
-use shared::id::SiteName;
+use shared::wire::AuditEvent;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::step::Step;
 use crate::lab::duplicator::Duplicator;
 use crate::lab::events::Events;
-use crate::lab::judgement::{judge, scalings};
-use crate::lab::log_watch::{self, Allowance};
+use crate::lab::log_watch::{self, Allowance, Marks};
 use crate::lab::narrative::Narrative;
-use crate::lab::operator::approval;
+use crate::lab::recorder::Recorder;
+use crate::lab::status;
 use crate::lab::traffic::Traffic;
-use crate::lab::workload::WORKLOADS;
 use crate::lab::world::Lab;
-use crate::lab::{garbage, status};
 
-const COMMAND: Duration = Duration::from_secs(30);
-const LOOK: Duration = Duration::from_millis(250);
-const SOON: Duration = Duration::from_secs(20);
-/// A lease of five seconds, the taking over, and the work of a step.
-const LEAD_CHANGE: Duration = Duration::from_secs(45);
-/// The exit code of `pointsman` when nobody who leads answered.
-const UNREACHABLE: i32 = 5;
-/// Longest time for which elections of the NATS cluster keep an answer back.
-const ELECTION: Duration = Duration::from_secs(40);
-/// Exit code of what a safety rule refused.
-const REFUSED: i32 = 6;
-const REASON: &str = "the scenario took it away itself";
+pub(super) const LOOK: Duration = Duration::from_millis(250);
+pub(super) const SOON: Duration = Duration::from_secs(20);
+/// Longer than an answer that is late, with a write twenty times a second.
+const QUIET: Duration = Duration::from_secs(3);
 
-/// A lab with everything that a scenario has made so far.
+/// A lab with everything that its scenarios have made so far.
 #[derive(Debug)]
-pub(super) struct Stage<'a> {
-    lab: &'a mut Lab,
-    narrative: &'a Narrative,
-    traffic: Traffic,
-    events: Events,
-    duplicator: Option<Duplicator>,
-    proposals: BTreeMap<String, Proposal>,
+pub(super) struct Stage {
+    pub(super) lab: Lab,
+    pub(super) narrative: Narrative,
+    pub(super) traffic: Traffic,
+    pub(super) events: Events,
+    pub(super) duplicator: Option<Duplicator>,
+    pub(super) recorder: Option<Recorder>,
+    pub(super) proposals: BTreeMap<String, Proposal>,
+    /// Whom `leader` and `store leader` named last.
+    pub(super) leader: Option<String>,
+    pub(super) store_leader: Option<String>,
+    /// Processes of standbys that were frozen one by one, by site.
+    pub(super) receivers: BTreeMap<String, i32>,
+    /// A session whose backend goes on by itself.
+    pub(super) looping: Option<JoinHandle<()>>,
+    /// The end of a site's WAL just before the site was lost.
+    pub(super) end_at_loss: Option<u64>,
+    /// Lines that were logged before this scenario.
+    pub(super) marks: Marks,
+    /// Events before this scenario.
+    pub(super) began: usize,
     /// Events up to here were awaited.
     cursor: usize,
 }
 
-impl<'a> Stage<'a> {
+impl Stage {
     /// Starts what writes and what listens.
-    pub(super) async fn set(lab: &'a mut Lab, narrative: &'a Narrative) -> Result<Self> {
+    pub(super) async fn set(lab: Lab, narrative: &Narrative) -> Result<Self> {
         let started = Traffic::start(
             lab.database("dc1")?,
             &lab.wiring,
@@ -57,17 +61,38 @@ impl<'a> Stage<'a> {
             lab.directory(),
         );
         let traffic = started.await?;
-        let events = Events::follow(lab.watcher()?, narrative.clone()).await?;
+        let events = Events::follow(lab.ears()?, narrative.clone()).await?;
         traffic.wait_more(20, SOON).await?;
         Ok(Self {
             lab,
-            narrative,
+            narrative: narrative.clone(),
             traffic,
             events,
             duplicator: None,
+            recorder: None,
             proposals: BTreeMap::new(),
+            leader: None,
+            store_leader: None,
+            receivers: BTreeMap::new(),
+            looping: None,
+            end_at_loss: None,
+            marks: Marks::new(),
+            began: 0,
             cursor: 0,
         })
+    }
+
+    /// Forgets what the scenario before this one left in memory; the first one has none before it.
+    pub(super) fn begin(&mut self, first: bool) -> Result<()> {
+        self.duplicator = None;
+        self.recorder = None;
+        self.proposals.clear();
+        if !first {
+            self.marks = log_watch::mark(&self.lab.logs())?;
+            self.began = self.events.count();
+        }
+        self.cursor = self.began;
+        Ok(())
     }
 
     /// Fails when a program has ended by itself.
@@ -78,38 +103,7 @@ impl<'a> Stage<'a> {
     /// Takes one step.
     pub(super) async fn take(&mut self, step: &Step) -> Result<()> {
         match step {
-            Step::Lose(site, loss) => self.lab.lose(site, *loss).await.map(drop),
-            Step::Thaw(site) => self.lab.thaw(site).await,
-            Step::Cut(one, other) => self.lab.links.cut(one, other).await,
-            Step::Heal(one, other) => self.lab.links.heal(one, other).await,
-            Step::Isolate(site) => self.lab.links.isolate(site).await,
-            Step::Rejoin(site) => self.lab.links.rejoin(site).await,
-            Step::KillAgent(node) => {
-                self.lab
-                    .agents
-                    .get_mut(node)
-                    .context("no such agent")?
-                    .kill()
-                    .await
-            }
-            Step::StartAgent(node) => self
-                .lab
-                .agents
-                .get_mut(node)
-                .context("no such agent")?
-                .start(),
-            Step::KillNats(site) => self.lab.nats.kill(site).await,
-            Step::StartNats(site) => self.lab.nats.start(site),
-            Step::KillLeaderAfter(numbers) => self.kill_leader_after(numbers).await,
-            Step::DuplicateCommands => {
-                self.duplicator = Some(Duplicator::start(self.lab.watcher()?).await?);
-                Ok(())
-            }
-            Step::PublishGarbage => {
-                let sent = garbage::publish(self.lab.watcher()?).await?;
-                self.narrative.say(format!("{sent} messages of garbage"));
-                Ok(())
-            }
+            Step::Do(deed) => self.act(deed).await,
             Step::AwaitEvent(kind, within) => self.await_event(kind, *within).await,
             Step::AwaitStep(state, number, within) => {
                 self.await_step(state, *number, *within).await
@@ -117,17 +111,18 @@ impl<'a> Stage<'a> {
             Step::AwaitFinding(code, named, within) => {
                 self.await_finding(code, named, *within).await
             }
-            Step::AwaitPhase(phase, within) => {
-                let wanted = |view: &decision::StatusView| view.phase.word() == phase;
-                let watcher = self.lab.watcher()?;
-                status::wait(watcher, phase, *within, wanted)
-                    .await
-                    .map(drop)
-            }
+            Step::AwaitPhase(phase, within) => self.await_phase(phase, *within).await,
             Step::AwaitProposal(name, state, within) => {
                 self.await_proposal(name, state, *within).await
             }
             Step::AwaitProtected(within) => self.lab.wait_protected(*within).await,
+            Step::AwaitLog(about, within) => self.await_log(about, *within).await,
+            Step::AwaitStopped(site, within) => self.await_stopped(site, *within).await,
+            Step::AwaitClosed(site, within) => self.await_closed(site, *within).await,
+            Step::Wait(time) => {
+                sleep(*time).await;
+                self.lab.check_alive()
+            }
             Step::NoEvent(kind, time) => self.no_event(kind, *time).await,
             Step::Remember(name) => self.remember(name).await,
             Step::Approve {
@@ -135,15 +130,29 @@ impl<'a> Stage<'a> {
                 digest_of,
                 refused,
             } => self.approve(proposal, digest_of, refused.as_deref()).await,
+            Step::ApproveTwice(name) => self.approve_twice(name).await,
+            Step::Operator(words, code, text) => self.operate(words, *code, text).await,
+            Step::KillLeaderAfter(numbers) => self.kill_leader_after(numbers).await,
             Step::ExpectWhole => self.expect_whole().await,
             Step::ExpectUnmoved => self.expect_unmoved().await,
+            Step::ExpectNoOverlap => self.expect_no_overlap(),
+            Step::ExpectLossWithin(name) => self.expect_loss_within(name).await,
+            Step::ExpectLossShown(name) => self.expect_loss_shown(name),
+            Step::ExpectHalted(text) => self.expect_halted(text).await,
             Step::ExpectCopies => self.expect_copies().await,
             Step::ExpectLog(times, about) => self.expect_log(*times, about),
+            Step::ExpectClosed(site) => self.expect_closed(site).await,
         }
     }
 
+    /// The remembered proposal of a name.
+    pub(super) fn proposal(&self, name: &str) -> Result<&Proposal> {
+        let known = self.proposals.get(name);
+        known.with_context(|| format!("no proposal is remembered as {name}"))
+    }
+
     async fn await_event(&mut self, kind: &str, within: Duration) -> Result<()> {
-        let of_kind = |event: &shared::wire::AuditEvent| event.kind == kind;
+        let of_kind = |event: &AuditEvent| event.kind == kind;
         let seen = self.events.wait(kind, self.cursor, within, of_kind).await?;
         let all = self.events.all();
         let place = all
@@ -156,18 +165,29 @@ impl<'a> Stage<'a> {
     async fn await_step(&self, state: &str, number: u32, within: Duration) -> Result<()> {
         let kind = format!("step-{state}");
         let what = format!("{kind} {number}");
-        let wanted =
-            |event: &shared::wire::AuditEvent| event.kind == kind && event.step == Some(number);
-        self.events.wait(&what, 0, within, wanted).await.map(drop)
+        let wanted = |event: &AuditEvent| event.kind == kind && event.step == Some(number);
+        self.events
+            .wait(&what, self.began, within, wanted)
+            .await
+            .map(drop)
+    }
+
+    async fn await_phase(&self, phase: &str, within: Duration) -> Result<()> {
+        let wanted = |view: &decision::StatusView| view.phase.word() == phase;
+        let watcher = self.lab.watcher()?;
+        status::wait(watcher, phase, within, wanted).await.map(drop)
     }
 
     /// A step that may fail is over then as well.
-    async fn await_outcome(&self, number: u32, within: Duration) -> Result<()> {
-        let over = |event: &shared::wire::AuditEvent| {
+    pub(super) async fn await_outcome(&self, number: u32, within: Duration) -> Result<()> {
+        let over = |event: &AuditEvent| {
             matches!(event.kind.as_str(), "step-done" | "step-failed") && event.step == Some(number)
         };
         let what = format!("end of step {number}");
-        self.events.wait(&what, 0, within, over).await.map(drop)
+        self.events
+            .wait(&what, self.began, within, over)
+            .await
+            .map(drop)
     }
 
     async fn await_finding(&self, code: &str, named: &str, within: Duration) -> Result<()> {
@@ -191,12 +211,7 @@ impl<'a> Stage<'a> {
     }
 
     async fn await_proposal(&self, name: &str, state: &str, within: Duration) -> Result<()> {
-        let id = self
-            .proposals
-            .get(name)
-            .context("no such proposal is remembered")?
-            .id
-            .to_string();
+        let id = self.proposal(name)?.id.to_string();
         let deadline = Instant::now() + within;
         loop {
             let last = match self.lab.operator.show(&id).await {
@@ -212,6 +227,46 @@ impl<'a> Stage<'a> {
         }
     }
 
+    async fn await_log(&self, about: &Allowance, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let counts = log_watch::count(&self.lab.logs(), about, &self.marks)?;
+            if counts.iter().any(|(_, count)| *count > 0) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "not logged: {counts:?}");
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn await_stopped(&self, site: &str, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        while self.lab.database(site)?.is_running() {
+            let left = self.lab.database(site)?.members();
+            ensure!(Instant::now() < deadline, "still running: {left:?}");
+            sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
+    async fn await_closed(&self, site: &str, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        while self.writes_are_acknowledged(site).await? {
+            ensure!(
+                Instant::now() < deadline,
+                "{site} still acknowledges writes"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a site's database acknowledged a write of the probe in some seconds.
+    pub(super) async fn writes_are_acknowledged(&self, site: &str) -> Result<bool> {
+        let before = self.traffic.accepted(site)?.len();
+        sleep(QUIET).await;
+        Ok(self.traffic.accepted(site)?.len() > before)
+    }
+
     async fn no_event(&mut self, kind: &str, time: Duration) -> Result<()> {
         let before = self.events.count();
         sleep(time).await;
@@ -220,151 +275,5 @@ impl<'a> Stage<'a> {
             bail!("it came: {}", seen.event.summary);
         }
         self.lab.check_alive()
-    }
-
-    async fn remember(&mut self, name: &str) -> Result<()> {
-        let shown = self.lab.operator.show("latest").await?;
-        self.narrative.say(format!(
-            "{name} is proposal {} with digest {}",
-            shown.proposal.id.short(),
-            shown.proposal.digest.short()
-        ));
-        self.proposals.insert(name.to_owned(), shown.proposal);
-        Ok(())
-    }
-
-    async fn approve(&mut self, name: &str, digest_of: &str, refused: Option<&str>) -> Result<()> {
-        let remembered = |name: &str| {
-            let known = self.proposals.get(name);
-            known.with_context(|| format!("no proposal is remembered as {name}"))
-        };
-        let (proposal, other) = (remembered(name)?, remembered(digest_of)?);
-        ensure!(
-            name == digest_of || proposal.digest != other.digest,
-            "{name} and {digest_of} have the same digest"
-        );
-        let words = approval(proposal, other.digest.as_str(), REASON);
-        let mut words: Vec<&str> = words.iter().map(String::as_str).collect();
-        words.push("--json");
-        let deadline = Instant::now() + ELECTION;
-        let mut ended = self.lab.operator.run(&words, COMMAND).await?;
-        // While the store elects a leader nothing that it must keep is answered; a refusal may be asked for again.
-        while refused.is_some() && ended.code == Some(UNREACHABLE) && Instant::now() < deadline {
-            sleep(LOOK).await;
-            ended = self.lab.operator.run(&words, COMMAND).await?;
-        }
-        let said = format!("{}{}", ended.out.trim(), ended.err.trim());
-        match refused {
-            None => ensure!(ended.code == Some(0), "exit code {:?}: {said}", ended.code),
-            Some(rule) => {
-                ensure!(
-                    ended.code == Some(REFUSED),
-                    "exit code {:?}, not {REFUSED}: {said}",
-                    ended.code
-                );
-                let reply: Value =
-                    serde_json::from_str(&ended.out).with_context(|| said.clone())?;
-                let found = reply.pointer("/refused/rule").and_then(Value::as_str);
-                ensure!(found == Some(rule), "refused by {found:?}: {said}");
-                let reason = reply.pointer("/refused/reason").and_then(Value::as_str);
-                let reason = reason
-                    .filter(|reason| !reason.is_empty())
-                    .context("refused without a reason")?;
-                self.narrative.say(format!("refused: {reason}"));
-            }
-        }
-        Ok(())
-    }
-
-    async fn kill_leader_after(&mut self, numbers: &[u32]) -> Result<()> {
-        for number in numbers {
-            self.await_outcome(*number, LEAD_CHANGE).await?;
-            let watcher = self.lab.watcher()?;
-            let leader = status::wait(watcher, "led", LEAD_CHANGE, |view| view.leads)
-                .await?
-                .answered_by;
-            let coordinator = self.lab.coordinators.get_mut(leader.as_str());
-            let coordinator = coordinator.context("an unknown leader")?;
-            coordinator.kill().await?;
-            self.narrative
-                .say(format!("killed the leader, {leader}, after step {number}"));
-            let another = |view: &decision::StatusView| view.leads && view.answered_by != leader;
-            let next: SiteName = status::wait(watcher, "led by another", LEAD_CHANGE, another)
-                .await?
-                .answered_by;
-            self.narrative.say(format!("{next} leads"));
-            let coordinator = self.lab.coordinators.get_mut(leader.as_str());
-            coordinator.context("an unknown leader")?.start()?;
-        }
-        Ok(())
-    }
-
-    async fn expect_whole(&mut self) -> Result<()> {
-        let shown = self.lab.operator.show("latest").await?;
-        let run = shown.run.context("the latest proposal has no run")?;
-        let checks = judge(self.lab, &self.traffic, &run).await;
-        for check in &checks {
-            let word = if check.holds { "ok" } else { "FAILED" };
-            self.narrative
-                .say(format!("{word} {}: {}", check.what, check.found));
-        }
-        let failed: Vec<_> = checks.iter().filter(|check| !check.holds).collect();
-        ensure!(failed.is_empty(), "not whole: {failed:#?}");
-        Ok(())
-    }
-
-    async fn expect_unmoved(&mut self) -> Result<()> {
-        let view = status::ask(self.lab.watcher()?).await?;
-        let live = view.live_site.as_ref().map(SiteName::as_str);
-        ensure!(
-            live == Some("dc1"),
-            "live is {live:?}: {}",
-            status::summary(&view)
-        );
-        let epoch = view.epoch.map(|epoch| epoch.0);
-        ensure!(epoch == Some(1), "epoch {epoch:?}");
-        let moved = self
-            .events
-            .all()
-            .into_iter()
-            .find(|seen| seen.event.kind == "step-started");
-        ensure!(moved.is_none(), "a step was started: {moved:?}");
-        self.traffic.wait_more(20, SOON).await?;
-        for site in ["dc2", "dc3"] {
-            let written = self.traffic.accepted(site)?.len();
-            ensure!(written == 0, "{site} accepted {written} writes");
-        }
-        let last = self.traffic.record().acknowledged.pop().map(|row| row.site);
-        ensure!(
-            last.as_deref() == Some("dc1"),
-            "the last row was acknowledged by {last:?}"
-        );
-        Ok(())
-    }
-
-    fn expect_log(&self, times: usize, about: &Allowance) -> Result<()> {
-        let counts = log_watch::count(&self.lab.logs(), about)?;
-        ensure!(!counts.is_empty(), "no program {:?}", about.program);
-        let wrong: Vec<_> = counts.iter().filter(|(_, count)| *count != times).collect();
-        ensure!(wrong.is_empty(), "not {times} times but {wrong:?}");
-        Ok(())
-    }
-
-    async fn expect_copies(&mut self) -> Result<()> {
-        let duplicator = self.duplicator.as_ref().context("nothing is duplicated")?;
-        let (delivered, answered) = duplicator.counts();
-        self.narrative.say(format!(
-            "{delivered} commands delivered twice, {answered} copies answered"
-        ));
-        ensure!(
-            answered >= 8,
-            "only {answered} copies of {delivered} were answered"
-        );
-        let requests = self.lab.cluster("dc2")?.requests().await?;
-        for workload in WORKLOADS {
-            let scaled = scalings(&requests, &workload).len();
-            ensure!(scaled == 1, "{} was scaled {scaled} times", workload.object);
-        }
-        Ok(())
     }
 }

@@ -1,43 +1,19 @@
-//! The steps of a scenario, and how each is written.
+//! The steps of a scenario; how each is written stands in `sentence`.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use shared::clock::Millis;
-
 use crate::lab::log_watch::Allowance;
 use crate::lab::loss::Loss;
+use crate::relay::Flow;
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// `lose SITE by kill|freeze`
-    Lose(String, Loss),
-    /// `thaw SITE`: a frozen site comes back.
-    Thaw(String),
-    /// `cut SITE SITE`: silence between two sites.
-    Cut(String, String),
-    /// `heal SITE SITE`
-    Heal(String, String),
-    /// `isolate SITE`: silence around a site that runs on.
-    Isolate(String),
-    /// `rejoin SITE`
-    Rejoin(String),
-    /// `kill agent NODE`
-    KillAgent(String),
-    /// `start agent NODE`
-    StartAgent(String),
-    /// `kill nats SITE`
-    KillNats(String),
-    /// `start nats SITE`
-    StartNats(String),
+    /// Something is done to the lab.
+    Do(Deed),
     /// `kill leader after steps N N …`: after each of these steps the leading coordinator is killed, and
     /// started again once another one leads.
     KillLeaderAfter(Vec<u32>),
-    /// `duplicate commands`
-    DuplicateCommands,
-    /// `publish garbage`
-    PublishGarbage,
     /// `await event KIND within SPAN`: after the last event that was awaited so.
     AwaitEvent(String, Duration),
     /// `await step started|done N within SPAN`
@@ -50,6 +26,14 @@ pub enum Step {
     AwaitProposal(String, String, Duration),
     /// `await protected within SPAN`
     AwaitProtected(Duration),
+    /// `await log PROGRAM TEXT within SPAN`
+    AwaitLog(Allowance, Duration),
+    /// `await stopped SITE within SPAN`: no process of the site's database is left.
+    AwaitStopped(String, Duration),
+    /// `await closed SITE within SPAN`: the site's database acknowledges nothing any more.
+    AwaitClosed(String, Duration),
+    /// `wait SPAN`: only where nothing can be waited for, such as time itself.
+    Wait(Duration),
     /// `no event KIND for SPAN`
     NoEvent(String, Duration),
     /// `remember proposal NAME`: the latest one.
@@ -63,163 +47,126 @@ pub enum Step {
         /// The rule that must refuse it.
         refused: Option<String>,
     },
+    /// `approve NAME twice at once`: by two operators; one wins, and the other is told.
+    ApproveTwice(String),
+    /// `operator WORD… exits N [saying TEXT]`: a command of `pointsman`; `$NAME` is a proposal's id.
+    Operator(Vec<String>, i32, String),
     /// `expect whole`: the latest run was a whole failover.
     ExpectWhole,
     /// `expect unmoved`: the first site is live in its first epoch and the client goes on there.
     ExpectUnmoved,
+    /// `expect no overlap`: no two sites were writable at once.
+    ExpectNoOverlap,
+    /// `expect loss of NAME within bound`: what was lost is at most what the proposal displayed.
+    ExpectLossWithin(String),
+    /// `expect loss shown in NAME`: the proposal displays a loss of more than zero bytes.
+    ExpectLossShown(String),
+    /// `expect halted saying TEXT`: the latest run has halted, for this reason.
+    ExpectHalted(String),
     /// `expect copies`: commands were delivered twice, and each workload was scaled once.
     ExpectCopies,
-    /// `expect log N times PROGRAM TEXT`: in each program's log.
+    /// `expect log N times PROGRAM TEXT`: in each program's log, since the scenario began.
     ExpectLog(usize, Allowance),
+    /// `expect silence of SITE`: its database acknowledges nothing.
+    ExpectClosed(String),
 }
 
-/// Every form, for messages.
-const FORMS: &str = "lose | thaw | cut | heal | isolate | rejoin | kill | start | duplicate commands | \
-     publish garbage | await | no event | remember proposal | approve | expect";
-
-impl Step {
-    /// Reads one line.
-    ///
-    /// # Errors
-    /// What was found and what is allowed.
-    pub fn parse(line: &str) -> Result<Self> {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let text = |word: &&str| (*word).to_owned();
-        Ok(match words.as_slice() {
-            ["lose", site, "by", loss] => Self::Lose(text(site), loss.parse()?),
-            ["thaw", site] => Self::Thaw(text(site)),
-            ["cut", one, other] => Self::Cut(text(one), text(other)),
-            ["heal", one, other] => Self::Heal(text(one), text(other)),
-            ["isolate", site] => Self::Isolate(text(site)),
-            ["rejoin", site] => Self::Rejoin(text(site)),
-            ["kill", "agent", node] => Self::KillAgent(text(node)),
-            ["start", "agent", node] => Self::StartAgent(text(node)),
-            ["kill", "nats", site] => Self::KillNats(text(site)),
-            ["start", "nats", site] => Self::StartNats(text(site)),
-            ["kill", "leader", "after", "steps", numbers @ ..] if !numbers.is_empty() => {
-                let numbers = numbers.iter().map(|word| number(word));
-                Self::KillLeaderAfter(numbers.collect::<Result<_>>()?)
-            }
-            ["duplicate", "commands"] => Self::DuplicateCommands,
-            ["publish", "garbage"] => Self::PublishGarbage,
-            ["await", rest @ ..] => awaiting(rest)?,
-            ["no", "event", kind, "for", time] => Self::NoEvent(text(kind), span(time)?),
-            ["remember", "proposal", name] => Self::Remember(text(name)),
-            ["approve", name, rest @ ..] => approving(name, rest)?,
-            ["expect", rest @ ..] => expecting(rest)?,
-            _ => bail!("found {line:?}; allowed: {FORMS}"),
-        })
-    }
+/// What is done to the lab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// `lose SITE by kill|freeze`
+    Lose(String, Loss),
+    /// `thaw SITE`: a frozen site comes back.
+    Thaw(String),
+    /// `return SITE`: a lost site comes back; killed processes are started as an init system would.
+    Return(String),
+    /// `freeze host SITE`: every process of a site stops; its links stay.
+    FreezeHost(String),
+    /// Something happens to the links.
+    Link(LinkStep),
+    /// `kill TARGET`
+    Kill(Target),
+    /// `start TARGET`
+    Start(Target),
+    /// `freeze TARGET`
+    Freeze(Target),
+    /// `thaw TARGET`
+    ThawOne(Target),
+    /// `block SITE from SITE|clients`: the site's packet filter drops what comes to its database from there.
+    Block(String, String),
+    /// `unblock SITE`
+    Unblock(String),
+    /// `sabotage SITE JSON`: an order to the site's Kubernetes stand-in.
+    Sabotage(String, String),
+    /// `stores copied`, `stores restored`, `store made anew`: what a careless administrator does.
+    Store(StoreStep),
+    /// `fill disk KIND NAME`, of a disk that was made small.
+    Fill(String),
+    /// `empty disk KIND NAME`
+    Empty(String),
+    /// `clock of PROGRAM NAME OFFSET`: in seconds, of a program with a clock of its own.
+    Clock(String, String),
+    /// `loop backend SITE`: a session that goes on committing by itself.
+    LoopBackend(String),
+    /// `duplicate commands`
+    DuplicateCommands,
+    /// `record commands`: every command from now on is kept.
+    RecordCommands,
+    /// `replay commands`: every command that was kept is sent once more; none may be obeyed.
+    ReplayCommands,
+    /// `publish garbage`
+    PublishGarbage,
 }
 
-fn awaiting(words: &[&str]) -> Result<Step> {
-    let text = |word: &&str| (*word).to_owned();
-    Ok(match words {
-        ["event", kind, "within", time] => Step::AwaitEvent(text(kind), span(time)?),
-        ["step", state @ ("started" | "done"), n, "within", time] => {
-            Step::AwaitStep(text(state), number(n)?, span(time)?)
-        }
-        ["finding", code, "within", time] => {
-            Step::AwaitFinding(text(code), String::new(), span(time)?)
-        }
-        ["finding", code, "naming", named @ .., "within", time] => {
-            Step::AwaitFinding(text(code), named.join(" "), span(time)?)
-        }
-        ["phase", phase, "within", time] => Step::AwaitPhase(text(phase), span(time)?),
-        ["proposal", name, state, "within", time] => {
-            Step::AwaitProposal(text(name), text(state), span(time)?)
-        }
-        ["protected", "within", time] => Step::AwaitProtected(span(time)?),
-        other => bail!(
-            "found await {other:?}; allowed: event KIND | step started|done N | finding CODE [naming TEXT] | \
-             phase WORD | proposal NAME STATE | protected, then within SPAN"
-        ),
-    })
+/// What happens to links.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkStep {
+    /// `cut SITE SITE`: silence between two sites.
+    Cut(String, String),
+    /// `heal SITE SITE`
+    Heal(String, String),
+    /// `isolate SITE`: silence around a site that runs on.
+    Isolate(String),
+    /// `rejoin SITE`
+    Rejoin(String),
+    /// `drop SITE to SITE`, `drop SITE to all`, `drop all to SITE`: silence in one direction.
+    Drop(String, String),
+    /// `slow all delay SPAN jitter SPAN loss N`: every link, both ways, N packets of a thousand lost.
+    SlowAll(Flow),
+    /// `heal all`
+    HealAll,
 }
 
-fn approving(name: &str, words: &[&str]) -> Result<Step> {
-    let (digest_of, rest) = match words {
-        ["with", "digest", "of", other, rest @ ..] => (*other, rest),
-        rest => (name, rest),
-    };
-    let refused = match rest {
-        [] => None,
-        ["refused", rule] => Some((*rule).to_owned()),
-        other => bail!("found {other:?}; allowed: with digest of NAME | refused RULE"),
-    };
-    Ok(Step::Approve {
-        proposal: name.to_owned(),
-        digest_of: digest_of.to_owned(),
-        refused,
-    })
+/// What a careless administrator does to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreStep {
+    /// All servers are stopped, their stores copied, and started again.
+    Copied,
+    /// All servers are stopped, the copies put back, and started again.
+    Restored,
+    /// The bucket is deleted and made anew.
+    MadeAnew,
 }
 
-fn expecting(words: &[&str]) -> Result<Step> {
-    Ok(match words {
-        ["whole"] => Step::ExpectWhole,
-        ["unmoved"] => Step::ExpectUnmoved,
-        ["copies"] => Step::ExpectCopies,
-        ["log", times, "times", program, text @ ..] if !text.is_empty() => Step::ExpectLog(
-            times
-                .parse()
-                .with_context(|| format!("found {times:?}; allowed: a number"))?,
-            Allowance {
-                program: (*program).to_owned(),
-                text: text.join(" "),
-            },
-        ),
-        other => bail!(
-            "found expect {other:?}; allowed: whole | unmoved | copies | log N times PROGRAM TEXT"
-        ),
-    })
-}
-
-fn number(word: &str) -> Result<u32> {
-    word.parse()
-        .with_context(|| format!("found {word:?}; allowed: a step's number"))
-}
-
-fn span(word: &str) -> Result<Duration> {
-    let span: Millis = word
-        .parse()
-        .map_err(|error| anyhow::anyhow!("found {word:?} ({error}); allowed: a span like 5s"))?;
-    Ok(span.duration())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_are_read_as_written() {
-        let approve = Step::parse("approve second with digest of first refused digest").unwrap();
-        let wanted = Step::Approve {
-            proposal: "second".to_owned(),
-            digest_of: "first".to_owned(),
-            refused: Some("digest".to_owned()),
-        };
-        assert_eq!(approve, wanted);
-        let finding =
-            Step::parse("await finding link-lost naming dc2-dc1 is lost within 10s").unwrap();
-        let wanted = "dc2-dc1 is lost".to_owned();
-        let code = "link-lost".to_owned();
-        assert_eq!(
-            finding,
-            Step::AwaitFinding(code, wanted, Duration::from_secs(10))
-        );
-    }
-
-    #[test]
-    fn what_is_not_a_step_is_named() {
-        for bad in [
-            "explode dc1",
-            "lose dc1 by magic",
-            "await event x within soon",
-            "approve a b",
-            "expect x",
-        ] {
-            let error = format!("{:#}", Step::parse(bad).unwrap_err());
-            assert!(error.contains("allowed"), "{bad}: {error}");
-        }
-    }
+/// One program of the lab.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// `agent NODE`
+    Agent(String),
+    /// `coordinator SITE`
+    Coordinator(String),
+    /// `nats SITE`
+    Nats(String),
+    /// `database SITE`
+    Database(String),
+    /// `cluster SITE`
+    Cluster(String),
+    /// `receiver SITE`: the process of a standby that receives WAL.
+    Receiver(String),
+    /// `postmaster SITE`: the first process of a database, without its others.
+    Postmaster(String),
+    /// `leader`: the coordinator that leads, or led when it was last named so.
+    Leader,
+    /// `store leader`: the NATS server that leads the stack's bucket, or led it when it was last named so.
+    StoreLeader,
 }
