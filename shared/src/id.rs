@@ -1,13 +1,14 @@
 //! Names and identities: every one has a type of its own, so that none can stand in for another.
 //!
 //! Names are subject tokens: they travel inside NATS subjects, file names and environment variables, so
-//! their alphabet is small on purpose. Identities are UUIDs made by the shells (never here: this package
-//! has no randomness).
+//! their alphabet is small on purpose. They are copied with everything that is said, so a copy shares the
+//! text. Identities are UUIDs made by the shells (never here: this package has no randomness).
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 /// Longest accepted name, in bytes (a DNS label).
@@ -49,9 +50,8 @@ fn is_name(text: &str) -> bool {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(transparent)]
-        pub struct $name(String);
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// Takes a text that keeps to the name alphabet.
@@ -61,7 +61,7 @@ macro_rules! name {
             pub fn new(text: impl Into<String>) -> Result<Self, NameError> {
                 let text = text.into();
                 if is_name(&text) {
-                    Ok(Self(text))
+                    Ok(Self(text.into()))
                 } else {
                     Err(NameError { what: $what, found: text })
                 }
@@ -84,6 +84,12 @@ macro_rules! name {
 
             fn from_str(text: &str) -> Result<Self, NameError> {
                 Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
