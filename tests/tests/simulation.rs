@@ -1,6 +1,6 @@
 //! Fixed seeds of the simulation: safe while faulty, at rest once healed, the same twice; and flaws are found.
 
-use tests::simulation::{Campaign, Depth, Flaw, Summary, play, play_flawed};
+use tests::simulation::{Campaign, Depth, Flaw, Summary, calibrate, play, play_flawed};
 
 /// Seeds that once found something: a proposal that a new leader raised out of another's silence, a host that was
 /// taken for late for ever after its machine was paused, one of whose messages each came when a lead changed.
@@ -79,4 +79,14 @@ fn every_flaw_is_found() {
         let found = (0..300).find(|seed| !play_flawed(*seed, flaw).violations.is_empty());
         assert!(found.is_some(), "{flaw:?} is not found");
     }
+}
+
+#[test]
+fn noise_alone_proposes_nothing_wrong() {
+    let found = calibrate(40, 1, 2);
+    assert_eq!(found.years, 40);
+    assert_eq!((found.wrong, found.early_automatic), (0, 0), "{found:?}");
+    // A site that is cut off from everybody looks lost, and is proposed for.
+    assert!(found.isolation >= 20, "{found:?}");
+    assert!(found.played >= 100, "{found:?}");
 }

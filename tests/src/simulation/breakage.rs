@@ -124,6 +124,7 @@ impl World {
                 for (from, to) in ways {
                     self.network.mend(from, to);
                 }
+                self.note_reach();
             }
             Mend::Servers(sites) => {
                 for site in sites {

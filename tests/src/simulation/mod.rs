@@ -8,21 +8,24 @@
 //! The same seed gives the same log.
 //!
 //! ```text
-//! world shell seat lead hearing       what happens when; the shell around each core
+//! world event shell seat lead hearing what happens when; the shell around each core
 //! worker labour reporting keeper      an agent: commands, reports, the lease
 //! database replication store network clock operator    what they work with
 //! fault fault_kind breakage power host_fault           what goes wrong
 //! checker claims evidence rest        the invariants
 //! campaign report setting             many histories
+//! noise calibration                   years of noise
 //! ```
 
 mod breakage;
+mod calibration;
 mod campaign;
 mod checker;
 mod claims;
 mod clock;
 mod database;
 mod dice;
+mod event;
 mod evidence;
 mod fault;
 mod fault_kind;
@@ -32,6 +35,7 @@ mod keeper;
 mod labour;
 mod lead;
 mod network;
+mod noise;
 mod operator;
 mod power;
 mod replication;
@@ -49,6 +53,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use decision::FindingCode;
 
+pub use self::calibration::{Calibration, calibrate};
 pub use self::campaign::Campaign;
 pub use self::fault_kind::FaultKind;
 pub use self::report::Summary;

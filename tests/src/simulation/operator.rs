@@ -49,7 +49,7 @@ impl World {
     pub(super) fn operate(&mut self) {
         let next = self.dice.between(1_500, 4_000);
         self.plan(next, Event::Operator);
-        if self.time > FIRST && self.dice.permille(250) {
+        if self.noise.is_none() && self.time > FIRST && self.dice.permille(250) {
             self.rejoin();
             self.release();
         }
@@ -185,6 +185,9 @@ impl World {
         if let Some(stack) = self.operator.wanted.take() {
             let replaces = core.stack().map(|(version, _)| version);
             return Some(Ask::ApplyStack { stack, replaces });
+        }
+        if self.noise.is_some() {
+            return None;
         }
         let durable = core.durable().cloned()?;
         if let Some(run) = &durable.run {

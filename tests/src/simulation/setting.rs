@@ -17,15 +17,20 @@ thread_local! {
     static READ: OnceCell<Stack> = const { OnceCell::new() };
 }
 
-/// The stack of a history: the times of the policy are short, so that much happens in a minute.
-pub(super) fn stack(dice: &mut Dice) -> Stack {
-    let mut stack = READ.with(|read| {
+/// The stack with the policy that ships.
+pub(super) fn shipped() -> Stack {
+    READ.with(|read| {
         read.get_or_init(|| match Stack::parse("stack.toml", STACK) {
             Ok(stack) => stack,
             Err(problems) => unreachable!("the simulated stack is a good one: {problems}"),
         })
         .clone()
-    });
+    })
+}
+
+/// The stack of a history: the times of the policy are short, so that much happens in a minute.
+pub(super) fn stack(dice: &mut Dice) -> Stack {
+    let mut stack = shipped();
     let policy = &mut stack.policy;
     policy.silence_ms = Millis(3_500);
     policy.observation_age_max_ms = Millis(2_500);

@@ -229,6 +229,9 @@ impl World {
             .and_modify(|n| *n += 1)
             .or_insert(1);
         self.rows.extend(event.row);
+        if self.noise.is_some() {
+            self.watch(&event.kind);
+        }
         self.moved_at = self.time;
         let late = self.seats[site]
             .clock

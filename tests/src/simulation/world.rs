@@ -2,191 +2,33 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::rc::Rc;
 
-use agent::lease::{Attempt, Reading};
-use decision::{FindingCode, Input, Persist};
-use shared::id::{CommandId, NodeName, SiteName};
+use decision::FindingCode;
+use shared::id::{NodeName, SiteName};
 use shared::stack::Stack;
-use shared::wire::{Command, Heartbeat, LeasePromise, Observation, Report, ReportState};
+use shared::wire::Command;
 
-use super::breakage::Mend;
+use super::calibration::Watch;
 use super::checker::Checker;
 use super::clock::Clock;
 use super::dice::Dice;
+pub(super) use super::event::Event;
+use super::event::Planned;
 use super::evidence::Evidence;
 use super::fault::{FIRST, Instance};
 use super::fault_kind::FaultKind;
-use super::labour::Job;
 use super::network::Network;
 use super::operator::Operator;
 use super::replication;
 use super::rest::END;
 use super::seat::Seat;
 use super::setting;
-use super::store::{Renewal, Store, Written};
+use super::store::Store;
 use super::worker::Worker;
 use super::{Depth, Flaw, History};
 
 /// Faults are made until then, in milliseconds.
 pub(super) const FAULTY: u64 = 38_000;
-
-/// Something that will happen.
-pub(super) enum Event {
-    SeatBeat {
-        site: SiteName,
-        life: u64,
-    },
-    Wake {
-        site: SiteName,
-        life: u64,
-    },
-    Input {
-        site: SiteName,
-        life: u64,
-        input: Box<Input>,
-    },
-    Reply {
-        site: SiteName,
-        life: u64,
-        node: NodeName,
-        report: Box<Report>,
-    },
-    NoReply {
-        site: SiteName,
-        life: u64,
-        command: CommandId,
-    },
-    Campaign {
-        site: SiteName,
-        life: u64,
-        revision: u64,
-        beat: u64,
-    },
-    TakeOver {
-        site: SiteName,
-        session: u64,
-    },
-    Write {
-        site: SiteName,
-        session: u64,
-        write: Box<Persist>,
-        known: (u64, u64),
-    },
-    Acknowledged {
-        site: SiteName,
-        session: u64,
-        written: Box<Written>,
-        write: Box<Persist>,
-    },
-    SeatRestart {
-        site: SiteName,
-    },
-    WorkerBeat {
-        node: NodeName,
-        life: u64,
-    },
-    Beat {
-        to: SiteName,
-        life: u64,
-        node: NodeName,
-        heartbeat: Rc<Heartbeat>,
-        sent: u64,
-    },
-    Observation {
-        to: SiteName,
-        life: u64,
-        from: SiteName,
-        observation: Rc<Observation>,
-        told: [u64; 3],
-        sent: u64,
-    },
-    Command {
-        command: Box<Command>,
-        from: SiteName,
-        asker: u64,
-    },
-    Confirm {
-        job: Box<Job>,
-    },
-    Work {
-        job: Box<Job>,
-    },
-    PromotionLands {
-        job: Box<Job>,
-    },
-    Finish {
-        job: Box<Job>,
-        state: ReportState,
-    },
-    Look {
-        node: NodeName,
-        life: u64,
-    },
-    Renew {
-        node: NodeName,
-        life: u64,
-        attempt: Attempt,
-        sent: (u64, Reading),
-    },
-    Renewed {
-        node: NodeName,
-        life: u64,
-        attempt: Attempt,
-        sent: (u64, Reading),
-        promise: Option<LeasePromise>,
-        outcome: Box<Renewal>,
-    },
-    Vouch {
-        node: NodeName,
-        life: u64,
-        attempt: Attempt,
-        sent: (u64, Reading),
-    },
-    StopLands {
-        node: NodeName,
-    },
-    WorkerRestart {
-        node: NodeName,
-    },
-    DatabaseStart {
-        node: NodeName,
-    },
-    Replicate,
-    Fault,
-    Mend(Mend),
-    LoseWrites,
-    Heal,
-    Rest,
-    Operator,
-}
-
-/// An event at its time; the one that was planned first comes first.
-struct Planned {
-    at: u64,
-    order: u64,
-    event: Event,
-}
-
-impl PartialEq for Planned {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Planned {}
-
-impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Planned {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct World {
@@ -229,6 +71,10 @@ pub(super) struct World {
     pub(super) moved_at: u64,
     /// It has come to rest.
     pub(super) over: bool,
+    /// Only noise is played, and what is proposed is counted.
+    pub(super) noise: Option<Watch>,
+    /// When everything that was planned is over.
+    pub(super) quiet_at: u64,
 }
 
 impl World {
@@ -271,6 +117,8 @@ impl World {
             ungated: false,
             moved_at: 0,
             over: false,
+            noise: None,
+            quiet_at: 0,
         };
         world.furnish();
         world
@@ -279,12 +127,16 @@ impl World {
     /// Chooses the rules and sets up the hosts.
     fn furnish(&mut self) {
         self.guarded = self.dice.permille(800);
-        let has_gate = self.dice.permille(700);
         let mut policy = self.stack.policy.clone();
         self.choose_fencing(&mut policy);
         self.stack.policy = policy;
-        self.always_enforced = self.stack.policy.lease.enforces();
         self.draw_mix();
+        let has_gate = self.dice.permille(700);
+        self.set_up_hosts(has_gate);
+    }
+
+    pub(super) fn set_up_hosts(&mut self, has_gate: bool) {
+        self.always_enforced = self.stack.policy.lease.enforces();
         for site in self.sites.clone() {
             let (clock, process) = (self.clock(), self.dice.uuid());
             self.seats
@@ -307,6 +159,30 @@ impl World {
     }
 
     pub(super) fn play(mut self) -> History {
+        self.begin();
+        self.plan(FIRST, Event::Fault);
+        self.plan(FAULTY, Event::Heal);
+        self.plan(FAULTY + 2_000, Event::Rest);
+        self.run_until(END);
+        self.conclude();
+        for (mark, count) in std::mem::take(&mut self.marks) {
+            self.events.insert(mark.to_owned(), count);
+        }
+        History {
+            seed: self.seed,
+            simulated_ms: self.time,
+            violations: self.checker.violations,
+            log: self.log,
+            faults: self.faults,
+            phases: self.phases,
+            rows: self.rows,
+            findings: self.findings,
+            events: self.events,
+        }
+    }
+
+    /// Everybody starts.
+    pub(super) fn begin(&mut self) {
         for site in self.sites.clone() {
             let after = self.dice.between(0, 999);
             self.plan(after, Event::SeatBeat { site, life: 1 });
@@ -325,31 +201,17 @@ impl World {
         }
         self.plan(replication::EVERY, Event::Replicate);
         self.plan(1_500, Event::Operator);
-        self.plan(FIRST, Event::Fault);
-        self.plan(FAULTY, Event::Heal);
-        self.plan(FAULTY + 2_000, Event::Rest);
+    }
+
+    /// Lets everything happen, until a time or the end.
+    pub(super) fn run_until(&mut self, end: u64) {
         while let Some(Reverse(planned)) = self.queue.pop() {
-            if planned.at > END || self.over {
+            if planned.at > end || self.over {
                 break;
             }
             self.time = planned.at;
             self.happen(planned.event);
             self.check_writers();
-        }
-        self.conclude();
-        for (mark, count) in std::mem::take(&mut self.marks) {
-            self.events.insert(mark.to_owned(), count);
-        }
-        History {
-            seed: self.seed,
-            simulated_ms: self.time,
-            violations: self.checker.violations,
-            log: self.log,
-            faults: self.faults,
-            phases: self.phases,
-            rows: self.rows,
-            findings: self.findings,
-            events: self.events,
         }
     }
 
@@ -382,7 +244,7 @@ impl World {
     pub(super) fn note_status(&mut self, site: &SiteName) {
         let seat = &self.seats[site];
         self.phases.insert(seat.core.phase().word());
-        if self.seed.is_multiple_of(8) {
+        if self.noise.is_none() && self.seed.is_multiple_of(8) {
             let status = seat.core.status(seat.clock.now(self.time));
             self.findings
                 .extend(status.findings.iter().map(|finding| finding.code));
@@ -481,6 +343,7 @@ impl World {
             Event::Fault => self.make_fault(),
             Event::Mend(mend) => self.mend(&mend),
             Event::LoseWrites => self.lose_writes(),
+            Event::Trouble(source, span) => self.make_trouble(source, span),
             Event::Heal => self.heal(),
             Event::Rest => self.check_rest(),
             Event::Operator => self.operate(),
