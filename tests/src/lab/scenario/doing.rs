@@ -267,10 +267,12 @@ impl Stage {
             wire.jetstream(&verb, &Value::Null, ANSWER).await?;
             return self.lab.provision(&self.narrative).await;
         }
-        for site in SITES {
+        let mut running = SITES.to_vec();
+        running.retain(|site| self.lab.nats.is_started(site));
+        for site in &running {
             self.lab.nats.kill(site).await?;
         }
-        for site in SITES {
+        for site in &running {
             let home = self.lab.nats.directory(site)?;
             let (store, copy) = (home.join("store"), home.join("store.copied"));
             match step {
@@ -281,7 +283,9 @@ impl Stage {
                 }
             }
         }
-        self.lab.nats.start_all()?;
+        for site in &running {
+            self.lab.nats.start(site)?;
+        }
         self.lab.nats.wait_ready(STORES).await
     }
 
