@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
-/// Lines: `kill DIR`, `remove DIR`, `namespace NAME`. Ends after one pass that finds nothing alive, or 50 passes.
+/// Lines: `kill DIR`, `remove DIR`, `namespace NAME LOCK`. Ends after one pass that finds nothing alive, or 50 passes.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP QUIT
 kill_list=; remove_list=; namespaces=
@@ -48,7 +48,9 @@ for directory in $remove_list; do
   done </proc/mounts
   rm -rf -- "$directory"
 done
-for name in $namespaces; do ip netns delete "$name" 2>/dev/null; done
+for entry in $namespaces; do
+  flock -n "${entry#* }" ip netns delete "${entry%% *}" 2>/dev/null
+done
 "#;
 
 static PIPE: Mutex<Option<ChildStdin>> = Mutex::new(None);
@@ -69,16 +71,17 @@ pub fn remove_at_end(directory: &Path) -> Result<()> {
     tell("remove", directory)
 }
 
-/// From now on, delete the network namespace `name` when this process ends.
+/// From now on, delete the network namespace `name` when this process ends, unless somebody else holds the
+/// file `lock` by then, and with it the name.
 ///
 /// # Errors
 /// When the guard cannot be started or told.
-pub fn drop_namespace_at_end(name: &str) -> Result<()> {
+pub fn drop_namespace_at_end(name: &str, lock: &str) -> Result<()> {
     ensure!(
-        !name.is_empty() && !name.contains(['/', ' ', '\n']),
-        "{name:?} is no name of a namespace"
+        !name.is_empty() && !name.contains(['/', ' ', '\n']) && !lock.contains([' ', '\n']),
+        "{name:?} is no name of a namespace, or {lock:?} none of a lock"
     );
-    write_line(&format!("namespace {name}"))
+    write_line(&format!("namespace {name} {lock}"))
 }
 
 fn tell(verb: &str, directory: &Path) -> Result<()> {

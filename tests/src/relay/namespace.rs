@@ -106,7 +106,7 @@ impl Namespaces {
         );
         drop_namespace(name);
         ip(&["netns", "add", name])?;
-        guard::drop_namespace_at_end(name)?;
+        guard::drop_namespace_at_end(name, &lock_path(self.number))?;
         ip(&["-n", name, "link", "set", "lo", "up"])?;
         // Both ends and their names are there from the start, so a dead lab's are found by name.
         ip(&[
@@ -144,13 +144,17 @@ fn take_number() -> Result<(u8, File)> {
     bail!("256 labs run on this machine")
 }
 
+fn lock_path(number: u8) -> String {
+    format!("{LOCKS}/network-{number}")
+}
+
 /// The lock of a number, unless a living lab holds it.
 fn lock(number: u8) -> Result<Option<File>> {
     let lock = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(format!("{LOCKS}/network-{number}"))
+        .open(lock_path(number))
         .context("opening a network's lock file")?;
     let free = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
     Ok(free.then_some(lock))
