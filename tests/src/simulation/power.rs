@@ -52,6 +52,7 @@ impl World {
             return;
         }
         self.network.dark.remove(site);
+        self.lit_at = self.time;
         self.plan(500, Event::SeatRestart { site: site.clone() });
         let here = self.workers.values().filter(|worker| worker.site == *site);
         for node in here.map(|worker| worker.node.clone()).collect::<Vec<_>>() {

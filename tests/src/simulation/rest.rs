@@ -51,6 +51,8 @@ impl World {
             (Phase::Blocked | Phase::Suspecting | Phase::Confirming, None) => {
                 !status.findings.is_empty() && !leader.core.explain(now).waits_for.is_empty()
             }
+            // A store that was made anew waits for a file that names the site that is live.
+            (Phase::Unknown, None) => self.store_failed() && leader.core.stack().is_none(),
             _ => false,
         };
         if !waits {

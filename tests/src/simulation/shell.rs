@@ -238,7 +238,8 @@ impl World {
             .wall(self.time)
             .0
             .abs_diff(event.at.0);
-        self.checker.recorded(self.time, event);
+        let trusted = !self.store_failed();
+        self.checker.recorded(self.time, event, trusted);
         // What an earlier leader decided and could not say is said again later.
         if event.kind == "proposal-raised" && late < 1_000 {
             self.check_regression(site);

@@ -73,6 +73,8 @@ pub(super) struct World {
     pub(super) over: bool,
     /// Only noise is played, and what is proposed is counted.
     pub(super) noise: Option<Watch>,
+    /// When a site last got its power back.
+    pub(super) lit_at: u64,
     /// When everything that was planned is over.
     pub(super) quiet_at: u64,
 }
@@ -118,6 +120,7 @@ impl World {
             moved_at: 0,
             over: false,
             noise: None,
+            lit_at: 0,
             quiet_at: 0,
         };
         world.furnish();
