@@ -9,9 +9,7 @@ use std::time::Duration;
 use bus::{Bucket, BucketError, Entry};
 use decision::{Durable, Persist};
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use shared::epoch::StackVersion;
-use shared::stack::Stack;
+pub use shared::stack::{STACK_SCHEMA, StackRecord};
 use shared::subject::key;
 use shared::telemetry::Chain;
 use shared::wire::Ticket;
@@ -20,27 +18,11 @@ use crate::clock;
 use crate::lease::Lease;
 use crate::screen::json;
 
-/// Version of the JSON under the key of the stack.
-pub const STACK_SCHEMA: u32 = 1;
-
 /// Largest value written, in bytes: what a server with the usual `max_payload` takes.
 pub const VALUE_BYTES_MAX: usize = 512 * 1024;
 
 /// Pause before a write that was not accepted is tried again.
 const RETRY: Duration = Duration::from_millis(150);
-
-/// The value of the key of the stack.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StackRecord {
-    /// [`STACK_SCHEMA`].
-    pub schema: u32,
-    /// One sentence for people who look with `nats kv get`.
-    pub summary: String,
-    /// The version.
-    pub version: StackVersion,
-    /// The stack.
-    pub stack: Box<Stack>,
-}
 
 /// All durable state as one look found it, each with its revision.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -83,6 +83,19 @@ pub enum Refusal {
         /// What the disk said.
         reason: String,
     },
+    /// The store shows less than this agent has seen of it before, so nothing that comes by it is believed.
+    StoreRegressed {
+        /// In what it shows less.
+        reason: String,
+    },
+    /// This agent promised the live site's agent that its database is not promoted before the promise has run out.
+    /// It gives no further promise for that epoch, so this ends.
+    Promised {
+        /// The epoch of the site that it was promised to.
+        epoch: Epoch,
+        /// Until it has run out.
+        left_ms: Millis,
+    },
     /// A refusal that this build does not know.
     #[serde(other)]
     Unknown,
@@ -117,6 +130,14 @@ impl fmt::Display for Refusal {
             Self::NoModule { module } => write!(f, "the agent's file has no {module}"),
             Self::WrongRole { found, needed } => write!(f, "found {found}, the step needs {needed}"),
             Self::LedgerUnwritable { reason } => write!(f, "the ledger cannot be written: {reason}"),
+            Self::StoreRegressed { reason } => {
+                write!(f, "the store shows less than this agent has seen of it, so nothing is believed: {reason}")
+            }
+            Self::Promised { epoch, left_ms } => write!(
+                f,
+                "this agent promised the holder of epoch {epoch} not to be promoted for another {}",
+                left_ms.human()
+            ),
             Self::Unknown => f.write_str("a reason that this version does not know"),
         }
     }

@@ -7,6 +7,7 @@ mod address;
 mod difference;
 mod policy;
 mod reading;
+mod record;
 mod relations;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub use self::policy::{
     AUTOMATIC_CONFIRM_MIN, AutomaticPolicy, Deadlines, LeasePolicy, Mode, Policy, Replication,
     Rollout, SelfFence, StoreLoss,
 };
+pub use self::record::{STACK_SCHEMA, StackRecord};
 use crate::clock::Millis;
 use crate::config::Problems;
 use crate::digest::ContentDigest;

@@ -15,9 +15,10 @@ use shared::lsn::{LagBytes, Lsn, SystemIdentifier, Timeline};
 use shared::stack::WorkloadKind;
 use shared::wire::{
     Action, Anchor, ApprovalProof, CheckExpectation, ClusterSample, Command, DatabaseRole,
-    DatabaseSample, DatabaseState, Fitness, Grant, Heartbeat, HostSample, Observation, PeerChannel,
-    PeerOutcome, PeerSample, ProbeRequest, PromotionObstacle, ReceiverSample, ReceiverStatus,
-    ScaleTarget, SenderSample, SightingChannel, SiteSighting, SlotName, Unfit, WorkloadSample,
+    DatabaseSample, DatabaseState, DeadmanKind, Fitness, Grant, Heartbeat, HostSample, LeaseSample,
+    LeaseStanding, Observation, PeerChannel, PeerOutcome, PeerSample, ProbeRequest,
+    PromotionObstacle, ReceiverSample, ReceiverStatus, ScaleTarget, SenderSample, SightingChannel,
+    SiteSighting, SlotName, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -51,6 +52,8 @@ pub(crate) fn heartbeats() -> Vec<(&'static str, Heartbeat)> {
         ("heartbeat-standby", standby()),
         ("heartbeat-cluster", cluster()),
         ("heartbeat-unfit", unfit()),
+        ("heartbeat-leased", leased(LeaseStanding::Held)),
+        ("heartbeat-fenced", leased(LeaseStanding::Fenced)),
     ]
 }
 
@@ -111,6 +114,25 @@ pub(crate) fn standby() -> Heartbeat {
         database: Some(standby_sample()),
         peers: peers(),
         ..minimal()
+    }
+}
+
+/// A database agent that keeps, or has lost, its site's right to be live.
+fn leased(standing: LeaseStanding) -> Heartbeat {
+    let kept = standing == LeaseStanding::Held;
+    Heartbeat {
+        lease: Some(LeaseSample {
+            standing,
+            age_ms: kept.then_some(Millis(1_204)),
+            worst_gap_ms: Some(Millis(8_311)),
+            deadman: if kept {
+                DeadmanKind::Nftables
+            } else {
+                DeadmanKind::None
+            },
+            stack_version: StackVersion(4),
+        }),
+        ..primary()
     }
 }
 

@@ -94,6 +94,7 @@ impl Core {
             Refusal::PastDeadline { .. }
             | Refusal::OtherProcess
             | Refusal::Busy { .. }
+            | Refusal::Promised { .. }
             | Refusal::GrantNotConfirmed { .. } => {
                 // The sentence may hold an age that grows: it is said once, not at each attempt.
                 let news = self.clocks.last_word(step.number).is_none();
@@ -114,6 +115,7 @@ impl Core {
             | Refusal::NoModule { .. }
             | Refusal::WrongRole { .. }
             | Refusal::LedgerUnwritable { .. }
+            | Refusal::StoreRegressed { .. }
             | Refusal::Unknown => {
                 let took_ms = self.clocks.took(step.number, now.mono);
                 self.finish_step(

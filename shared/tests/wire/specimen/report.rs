@@ -146,5 +146,18 @@ fn refusals_by_state() -> Vec<(&'static str, Refusal)> {
                 reason: text("no space left on device"),
             },
         ),
+        (
+            "report-refused-store-regressed",
+            Refusal::StoreRegressed {
+                reason: text("the store shows epoch 6, this agent has seen epoch 7"),
+            },
+        ),
+        (
+            "report-refused-promised",
+            Refusal::Promised {
+                epoch: Epoch(7),
+                left_ms: Millis(41_250),
+            },
+        ),
     ]
 }
