@@ -59,6 +59,8 @@ pub struct AgentConfig {
     pub peers: Vec<PeerConfig>,
     /// Where this agent answers the looks of others, when on.
     pub responder: Option<ResponderConfig>,
+    /// File with the key by which agents know each other's vows.
+    pub vow_key_file: Option<PathBuf>,
     /// The programs that steps may run.
     pub hooks: BTreeMap<HookName, HookConfig>,
     /// Bounds.
@@ -124,6 +126,11 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         .map(|peer| modules::read_peer(peer, own_site))
         .collect();
     let responder = optional_section(&top, "responder", modules::read_responder);
+    let vow_key_file = optional_absolute(
+        &top,
+        "vow_key_file",
+        "the absolute path of a file with at least 32 bytes",
+    );
     let hooks = modules::read_hooks(&top);
     let limits = limits::read(top.section("limits"));
     top.finish();
@@ -141,6 +148,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         kubernetes: kubernetes.ok()?,
         peers: all(peers)?,
         responder: responder.ok()?,
+        vow_key_file: vow_key_file.ok()?,
         hooks: hooks?,
         limits: limits?,
     })

@@ -84,6 +84,10 @@ pub struct GateState<'a> {
     pub running: Option<&'a RunningCommand>,
     /// Bound on a command's validity.
     pub command_age_max: Millis,
+    /// In what the store shows less than was seen of it: then nothing that comes by it is believed.
+    pub regressed: Option<&'a str>,
+    /// To the holder of which epoch this agent vowed that its site is not made live, and for how long still.
+    pub promised: Option<(Epoch, Millis)>,
 }
 
 /// What to do with a command.
@@ -215,6 +219,14 @@ fn check_permission(state: &GateState<'_>, command: &Command) -> Result<(), Refu
             .is_none_or(|grant| grant.epoch != command.epoch)
     {
         return Err(Refusal::NoGrant);
+    }
+    if let Some(reason) = state.regressed.filter(|_| command.action.changes()) {
+        return Err(Refusal::StoreRegressed {
+            reason: reason.to_owned(),
+        });
+    }
+    if let Some((epoch, left_ms)) = state.promised.filter(|_| command.action.needs_grant()) {
+        return Err(Refusal::Promised { epoch, left_ms });
     }
     match state.modules.missing(&command.action) {
         Some(module) => Err(Refusal::NoModule { module }),

@@ -4,17 +4,24 @@
 //! is read, checked, and written back at exactly the revision that was read. What is read here never
 //! authorises; only the accepted write does.
 
+use std::time::Duration;
+
 use bus::{Bucket, BucketError, Connection};
 use shared::clock::{Millis, Mono};
 use shared::refusal::Refusal;
 use shared::subject::{self, key};
+use shared::telemetry::Chain;
 use shared::wire::{Grant, Ticket};
 
 use crate::clock;
 use crate::gate::Identity;
+use crate::ledger::Ledger;
+use crate::standing::STALE_MAX;
 
 /// Attempts when others write the ticket at the same time.
 const ATTEMPTS: usize = 4;
+/// Between two reads while the store shows less than was seen of it.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A confirmation counts for so long; what it allows must have begun by then.
 const FRESH: Millis = Millis::seconds(1);
 
@@ -35,29 +42,61 @@ impl Confirmed {
 pub(crate) async fn confirm(
     connection: &Connection,
     identity: &Identity,
+    ledger: &Ledger,
     grant: Grant,
 ) -> Result<Confirmed, Refusal> {
     let bucket = Bucket::open(connection, &subject::bucket(&identity.stack))
         .await
         .map_err(|e| refusal(&e))?;
     for _ in 0..ATTEMPTS {
+        let (mut ticket, revision) = read(&bucket, ledger).await?;
         let since = clock::mono();
-        let entry = bucket.entry(key::TICKET).await.map_err(|e| refusal(&e))?;
-        let entry = entry.ok_or_else(|| unconfirmed("the store has no ticket"))?;
-        let mut ticket: Ticket = serde_json::from_slice(&entry.value)
-            .map_err(|error| unconfirmed(&format!("the ticket cannot be read: {error}")))?;
         check(&ticket, identity, grant)?;
         ticket.confirmed_by = Some(identity.node.clone());
         ticket.confirmations = ticket.confirmations.saturating_add(1);
         let value = serde_json::to_vec(&ticket)
             .map_err(|error| unconfirmed(&format!("the ticket cannot be written: {error}")))?;
-        match bucket.update(key::TICKET, value, entry.revision).await {
-            Ok(_) => return Ok(Confirmed { since }),
+        match bucket.update(key::TICKET, value, revision).await {
+            Ok(revision) => {
+                remember(ledger, &ticket, revision).await?;
+                return Ok(Confirmed { since });
+            }
             Err(BucketError::WrongRevision { .. }) => {}
             Err(error) => return Err(refusal(&error)),
         }
     }
     Err(unconfirmed("others changed the ticket at every attempt"))
+}
+
+/// The ticket and its revision. A stale answer shows less than was seen for some seconds, a store that has lost
+/// writes for ever.
+async fn read(bucket: &Bucket, ledger: &Ledger) -> Result<(Ticket, u64), Refusal> {
+    let begun = clock::mono();
+    loop {
+        let entry = bucket.entry(key::TICKET).await.map_err(|e| refusal(&e))?;
+        let entry = entry.ok_or_else(|| unconfirmed("the store has no ticket"))?;
+        let ticket: Ticket = serde_json::from_slice(&entry.value)
+            .map_err(|error| unconfirmed(&format!("the ticket cannot be read: {error}")))?;
+        let Some(reason) = ledger.regression(&ticket, entry.revision) else {
+            return Ok((ticket, entry.revision));
+        };
+        if clock::mono().since(begun) >= STALE_MAX {
+            tracing::error!(
+                reason,
+                "the store has lost writes: no grant of it is believed"
+            );
+            return Err(Refusal::StoreRegressed { reason });
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// What the store has shown is on the disk before it is acted upon.
+async fn remember(ledger: &Ledger, ticket: &Ticket, revision: u64) -> Result<(), Refusal> {
+    let seen = ledger.see(ticket, revision).await;
+    seen.map_err(|error| Refusal::LedgerUnwritable {
+        reason: Chain(&error).to_string(),
+    })
 }
 
 fn check(ticket: &Ticket, identity: &Identity, grant: Grant) -> Result<(), Refusal> {

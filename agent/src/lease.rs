@@ -11,6 +11,8 @@
 //!       Serve               Stop (the agent)                 the kernel closes the port           W is longer
 //! ```
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono, UnixMillis};
 use shared::stack::LeasePolicy;
@@ -82,6 +84,24 @@ pub enum Why {
     },
 }
 
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deposed => f.write_str("the right to be live was revoked or is another site's"),
+            Self::Expired { age_ms } => write!(
+                f,
+                "the last renewal of the right to be live was sent {} ago",
+                age_ms.human()
+            ),
+            Self::Unproved { for_ms } => write!(
+                f,
+                "this agent was paused or a clock jumped, and no renewal was accepted within {}",
+                for_ms.human()
+            ),
+        }
+    }
+}
+
 /// The lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
@@ -100,6 +120,18 @@ impl Reading {
     pub fn since(self, earlier: Self) -> Millis {
         let by_wall = Millis(self.wall.0.saturating_sub(earlier.wall.0));
         self.mono.since(earlier.mono).max(by_wall)
+    }
+}
+
+impl Attempt {
+    /// An attempt that is sent now, where no lease is kept yet.
+    pub const fn at(now: Reading) -> Self {
+        Self { sent: now }
+    }
+
+    /// When it was sent.
+    pub const fn sent(self) -> Reading {
+        self.sent
     }
 }
 
@@ -184,6 +216,11 @@ impl Lease {
     /// The store's accepted word is that this site does not hold the right any more. Only a new renewal ends it.
     pub const fn depose(&mut self) {
         self.deposed = true;
+    }
+
+    /// True after [`Self::depose`], until a renewal is accepted.
+    pub const fn is_deposed(&self) -> bool {
+        self.deposed
     }
 
     /// What is to be done about the database.

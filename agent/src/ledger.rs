@@ -17,7 +17,7 @@ use shared::wire::{Command, ReportState, Ticket};
 use tokio::sync::oneshot;
 
 use self::disk::Disk;
-pub use self::record::{Entry, Fenced, Record, RecordError, Seen};
+pub use self::record::{Entry, Fenced, Promised, Record, RecordError, Seen};
 use crate::gate::{Identity, Known};
 
 /// The agent's memory. Clones share it.
@@ -239,6 +239,27 @@ impl Ledger {
     pub async fn keep_fenced(&self, fenced: Option<Fenced>) -> Result<(), LedgerError> {
         self.content().keep_fenced(fenced);
         self.write().await
+    }
+
+    /// The promise to another site that may still be outstanding.
+    pub fn promised(&self) -> Option<Promised> {
+        self.content().promised()
+    }
+
+    /// A promise is given or has run out; news of it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`]: it must not be given, and the next attempt writes again.
+    pub async fn keep_promise(&self, promised: Option<Promised>) -> Result<(), LedgerError> {
+        let before = self.content().promised();
+        if !self.content().keep_promise(promised) {
+            return Ok(());
+        }
+        let written = self.write().await;
+        if written.is_err() {
+            self.content().keep_promise(before);
+        }
+        written
     }
 
     async fn write(&self) -> Result<(), LedgerError> {

@@ -6,6 +6,11 @@
 //! gate             may this command be carried out? (pure)
 //! ledger           what was obeyed, on disk before anything is done
 //! lease            how long this site may still serve (pure)
+//! standing         what the agent does about it: when it renews, promises, stops (pure)
+//! tenure           the lease at work; renewal, self_fence, anchor and rules are its parts
+//! vow              a peer's word not to be promoted, while the store is silent (pure)
+//! vower vouching   who gives it, and who asks for it
+//! fencing          stops the database and proves that
 //! deadman          what closes the port when the agent does not run any more
 //! grant proof      the right to be live, confirmed by a write
 //! start_gate       may the database be started?
@@ -15,6 +20,7 @@
 //! ```
 
 mod action;
+mod anchor;
 pub mod clock;
 mod cluster;
 pub mod config;
@@ -22,6 +28,7 @@ mod database;
 pub mod deadman;
 pub mod decode;
 mod errand;
+mod fencing;
 pub mod gate;
 mod grant;
 mod heartbeat;
@@ -31,8 +38,16 @@ mod notify;
 mod pgdata;
 mod probe;
 mod proof;
+mod renewal;
 mod report;
+mod rules;
 pub mod runtime;
+mod self_fence;
 mod senders;
+pub mod standing;
 mod start;
 pub mod start_gate;
+mod tenure;
+mod vouching;
+pub mod vow;
+mod vower;

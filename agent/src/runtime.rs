@@ -9,6 +9,7 @@ use bus::{Connection, ConnectionState, Manner, Publication, Received, Subscripti
 use shared::clock::{Millis, Mono};
 use shared::epoch::Epoch;
 use shared::id::ProcessId;
+use shared::refusal::Refusal;
 use shared::subject::Subject;
 use shared::telemetry::Chain;
 use shared::wire::{Command, ReportState};
@@ -29,6 +30,8 @@ use crate::probe::Readings;
 use crate::report::Reporter;
 use crate::senders::Senders;
 use crate::start;
+use crate::tenure::{Event, Tenure};
+use crate::vower::Vower;
 
 /// Between two turns of the loop; by their lateness the agent knows that it was paused.
 const TICK: Duration = Duration::from_millis(250);
@@ -57,6 +60,14 @@ pub enum AgentError {
         #[source]
         source: std::io::Error,
     },
+    /// The key of vows.
+    #[error("vow_key_file {} cannot be used: {why}", path.display())]
+    VowKey {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// Signals.
     #[error("signals cannot be received")]
     Signals(#[source] std::io::Error),
@@ -75,6 +86,9 @@ pub async fn run(config: AgentConfig) -> Result<(), AgentError> {
     supervisor.ready();
     let ended = agent.turn_until_told(&supervisor).await;
     supervisor.stopping();
+    if let Some(tenure) = &mut agent.tenure {
+        tenure.end().await;
+    }
     agent.connection.flush(FAREWELL).await;
     ended
 }
@@ -89,6 +103,9 @@ struct Agent {
     reporter: Reporter,
     scene: Scene,
     readings: Readings,
+    /// The lease of the database beside this agent.
+    tenure: Option<Tenure>,
+    vower: Option<Arc<Vower>>,
     pulse: Pulse,
     /// The tasks of probes and responder: they end with the agent.
     _probes: JoinSet<()>,
@@ -116,13 +133,16 @@ impl Agent {
         let subject = Subject::command(&config.stack, &config.site, &config.node);
         let commands = connection.subscribe(&subject).await?;
         let mut probes = JoinSet::new();
-        let readings = start::probes(&config, &identity, &mut probes).await?;
+        let readings = start::probes(&config, &identity, &mut probes);
         let scene = Scene {
             config: Arc::clone(&config),
             identity: identity.clone(),
             connection: connection.clone(),
+            ledger: ledger.clone(),
             database: readings.database.clone(),
         };
+        let (tenure, vower) = start::tenure(&scene, boot, &readings, TICK, &mut probes)?.unzip();
+        start::responder(&config, &identity, vower.clone(), &mut probes).await?;
         tracing::info!(
             stack = %config.stack, site = %config.site, node = %config.node, process = %identity.process,
             epoch = ledger.epoch().0, version = env!("CARGO_PKG_VERSION"), "agent started"
@@ -140,6 +160,8 @@ impl Agent {
             ledger,
             scene,
             readings,
+            tenure,
+            vower,
             _probes: probes,
             errands: JoinSet::new(),
             running: None,
@@ -161,22 +183,44 @@ impl Agent {
                 _ = terminate.recv() => break self.say_ended("SIGTERM"),
                 _ = interrupt.recv() => break self.say_ended("SIGINT"),
                 _ = ticks.tick() => {
+                    self.look();
                     let now = clock::mono();
                     self.pulse.note_lag(now.since(expected), now);
                     expected = now.after(Millis::from_duration(TICK));
+                    if let Some(tenure) = &mut self.tenure {
+                        tenure.turn().await;
+                    }
                     supervisor.alive();
                     self.beat(now).await;
                     self.tell_progress(now).await;
                     self.examine_next();
                 }
+                Some(event) = next_event(self.tenure.as_mut()) => {
+                    self.look();
+                    if let Some(tenure) = &mut self.tenure {
+                        tenure.take(event);
+                    }
+                }
                 Some(ended) = self.errands.join_next() => self.conclude(ended).await,
-                received = self.commands.next() => match received {
+                received = self.commands.next(), if !self.is_moving() => match received {
                     Some(received) => self.receive(received).await,
                     None => break self.say_ended("the bus connection was closed"),
                 },
             }
         }
         Ok(())
+    }
+
+    /// The pause guard of the lease: nothing is decided before it.
+    fn look(&mut self) {
+        if let Some(tenure) = &mut self.tenure {
+            tenure.look();
+        }
+    }
+
+    /// True while the agent itself stops or starts the database.
+    fn is_moving(&self) -> bool {
+        self.tenure.as_ref().is_some_and(Tenure::is_moving)
     }
 
     fn say_ended(&self, why: &str) {
@@ -205,7 +249,7 @@ impl Agent {
             connected,
             foreign_server,
             running,
-            lease: None,
+            lease: self.tenure.as_ref().and_then(Tenure::sample),
         };
         let heartbeat = self.pulse.next(&self.readings, moment, now);
         if !connected {
@@ -249,6 +293,7 @@ impl Agent {
     }
 
     async fn receive(&mut self, received: Received<Command>) {
+        self.look();
         let reply = received.reply;
         let command = match received.body {
             Ok(command) => command,
@@ -269,6 +314,8 @@ impl Agent {
             known: known.as_ref(),
             running: running.as_ref(),
             command_age_max: self.config.limits.command_age_max,
+            regressed: self.tenure.as_ref().and_then(Tenure::regression),
+            promised: self.vower.as_ref().and_then(|vower| vower.left(now)),
         };
         let epoch = self.ledger.epoch();
         match gate::admit(&state, &command, now) {
@@ -279,6 +326,10 @@ impl Agent {
                     .await;
             }
             Verdict::Refuse(refusal) => {
+                // The right has moved on: what was vowed runs out, and nothing more is vowed.
+                if let (Some(vower), Refusal::Promised { .. }) = (&self.vower, &refusal) {
+                    vower.note_epoch(command.epoch);
+                }
                 tracing::warn!(
                     command = %command.id, kind = command.action.kind(), step = command.step,
                     epoch = command.epoch.0, %refusal, "command refused"
@@ -300,6 +351,7 @@ impl Agent {
             command = %command.id, kind = command.action.kind(), run = %command.run, step = command.step,
             epoch = command.epoch.0, resumed, "command admitted"
         );
+        let makes_live = command.action.needs_grant();
         let errand = Errand {
             scene: self.scene.clone(),
             ledger: self.ledger.clone(),
@@ -308,6 +360,9 @@ impl Agent {
             progress: crate::action::Progress::default(),
         };
         self.running = Some(errand.running(now));
+        if let Some(vower) = self.vower.as_ref().filter(|_| makes_live) {
+            vower.promoting(true);
+        }
         self.report_due = now.after(self.config.limits.report_every);
         self.errands
             .spawn(async move { Some(errand.carry_out(reply, resumed).await) });
@@ -324,6 +379,7 @@ impl Agent {
             "a restart cut this command off; looking at what it has done"
         );
         let now = clock::mono();
+        let makes_live = command.action.needs_grant();
         let errand = Errand {
             scene: self.scene.clone(),
             ledger: self.ledger.clone(),
@@ -332,11 +388,17 @@ impl Agent {
             progress: crate::action::Progress::default(),
         };
         self.running = Some(errand.running(now));
+        if let Some(vower) = self.vower.as_ref().filter(|_| makes_live) {
+            vower.promoting(true);
+        }
         self.errands
             .spawn(async move { Some(errand.examine().await) });
     }
 
     async fn conclude(&mut self, ended: Result<Option<ReportState>, JoinError>) {
+        if let Some(vower) = &self.vower {
+            vower.promoting(false);
+        }
         let Some(running) = self.running.take() else {
             return;
         };
@@ -379,6 +441,10 @@ fn detail(state: &ReportState) -> String {
         ReportState::Refused(refusal) => refusal.to_string(),
         ReportState::Interrupted { found, .. } => found.clone(),
     }
+}
+
+async fn next_event(tenure: Option<&mut Tenure>) -> Option<Event> {
+    tenure?.next().await
 }
 
 fn listen(kind: SignalKind) -> Result<Signal, AgentError> {

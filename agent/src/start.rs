@@ -1,12 +1,24 @@
 //! Starts what the agent's file switches on.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use shared::clock::Millis;
+use shared::id::BootId;
+use shared::telemetry::Chain;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::action::Scene;
 use crate::config::AgentConfig;
+use crate::deadman::Deadman;
 use crate::gate::{Identity, Modules};
 use crate::probe::{self, Readings, responder};
+use crate::rules;
 use crate::runtime::AgentError;
+use crate::tenure::{Parts, Tenure};
+use crate::vow::line::{KEY_LEN_MIN, Seal};
+use crate::vower::Vower;
 
 /// What the gate needs to know of the modules.
 pub(crate) fn modules(config: &AgentConfig) -> Modules {
@@ -24,18 +36,98 @@ pub(crate) fn modules(config: &AgentConfig) -> Modules {
     }
 }
 
-/// Starts the probes and the responder.
-pub(crate) async fn probes(
+/// Starts the responder.
+pub(crate) async fn responder(
     config: &AgentConfig,
     identity: &Identity,
+    vower: Option<Arc<Vower>>,
     tasks: &mut JoinSet<()>,
-) -> Result<Readings, AgentError> {
+) -> Result<(), AgentError> {
     if let Some(responder) = config.responder {
         let address = responder.listen;
         let bound = responder::bind(address).await;
         let listener = bound.map_err(|source| AgentError::Responder { address, source })?;
-        tasks.spawn(responder::run(listener, identity.clone()));
+        tasks.spawn(responder::run(listener, identity.clone(), vower));
     }
+    Ok(())
+}
+
+/// The key by which vows are sealed, if there is one.
+pub(crate) fn seal(config: &AgentConfig) -> Result<Seal, AgentError> {
+    let Some(path) = &config.vow_key_file else {
+        return Ok(Seal::default());
+    };
+    let unfit = |why: String| AgentError::VowKey {
+        path: path.clone(),
+        why,
+    };
+    let text = std::fs::read(path).map_err(|error| unfit(error.to_string()))?;
+    let key = text.trim_ascii().to_vec();
+    if key.len() < KEY_LEN_MIN {
+        let (found, needed) = (key.len(), KEY_LEN_MIN);
+        return Err(unfit(format!(
+            "it holds {found} bytes, at least {needed} are needed"
+        )));
+    }
+    Ok(Seal::with(key))
+}
+
+/// The deadman of the agent's file; without a working one the agent runs all the same and promises none.
+pub(crate) fn deadman(config: &AgentConfig) -> Deadman {
+    Deadman::open(config).unwrap_or_else(|error| {
+        tracing::error!(
+            error = %Chain(&error),
+            "there is no deadman: if this agent hangs, nothing stops the database"
+        );
+        Deadman::none()
+    })
+}
+
+/// The lease of the database, and the vows that go with it; nothing without a database.
+pub(crate) fn tenure(
+    scene: &Scene,
+    boot: BootId,
+    readings: &Readings,
+    tick: Duration,
+    tasks: &mut JoinSet<()>,
+) -> Result<Option<(Tenure, Arc<Vower>)>, AgentError> {
+    let config = &scene.config;
+    let (Some(postgres), Some(database)) = (config.postgres.clone(), readings.database.clone())
+    else {
+        return Ok(None);
+    };
+    let seal = seal(config)?;
+    let stack = config.stack.clone();
+    let rules = rules::begin(scene.connection.clone(), stack, &config.state_dir, tasks);
+    let vower = Arc::new(Vower::new(
+        scene.identity.clone(),
+        scene.ledger.clone(),
+        Some(database.clone()),
+        rules.clone(),
+        seal.clone(),
+    ));
+    let parts = Parts {
+        config: Arc::clone(config),
+        identity: scene.identity.clone(),
+        connection: scene.connection.clone(),
+        ledger: scene.ledger.clone(),
+        boot,
+        database,
+        rules,
+        deadman: deadman(config),
+        vower: Arc::clone(&vower),
+        seal,
+    };
+    let tenure = Tenure::begin(parts, postgres, Millis::from_duration(tick));
+    Ok(Some((tenure, vower)))
+}
+
+/// Starts the probes.
+pub(crate) fn probes(
+    config: &AgentConfig,
+    identity: &Identity,
+    tasks: &mut JoinSet<()>,
+) -> Readings {
     let mut readings = Readings {
         host: None,
         database: None,
@@ -62,5 +154,5 @@ pub(crate) async fn probes(
         tasks.spawn(probe::peer::run(peer.clone(), identity.clone(), writer));
         readings.peers.push(reader);
     }
-    Ok(readings)
+    readings
 }

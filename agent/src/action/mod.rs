@@ -24,6 +24,7 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::config::{AgentConfig, KubernetesConfig, PostgresConfig};
 use crate::gate::Identity;
 use crate::grant::{self, Confirmed};
+use crate::ledger::Ledger;
 use crate::probe::{DatabaseReading, Reader};
 use crate::report::bounded;
 
@@ -55,6 +56,7 @@ pub(crate) struct Scene {
     pub(crate) config: Arc<AgentConfig>,
     pub(crate) identity: Identity,
     pub(crate) connection: Connection,
+    pub(crate) ledger: Ledger,
     pub(crate) database: Option<Reader<DatabaseReading>>,
 }
 
@@ -284,6 +286,7 @@ impl Job<'_> {
         Box::pin(grant::confirm(
             &self.scene.connection,
             &self.scene.identity,
+            &self.scene.ledger,
             grant,
         ))
         .await

@@ -31,6 +31,8 @@ pub struct PostgresConfig {
     pub bin_dir: Option<PathBuf>,
     /// Run first by the fence, so that a supervisor does not start the server again.
     pub stop_command: Option<Vec<String>>,
+    /// Starts the server again, read-only after the agent has demoted it, or as the primary that it was.
+    pub start_command: Option<Vec<String>>,
     /// Longest run of `stop_command`.
     pub stop_timeout: Millis,
     /// Whether a primary writes a beat each second.
@@ -85,6 +87,7 @@ pub(super) fn read(section: Section<'_>) -> Option<PostgresConfig> {
         "the absolute directory of pg_controldata",
     );
     let stop_command = optional_argv(&section, "stop_command");
+    let start_command = optional_argv(&section, "start_command");
     let seconds = |from, to| Millis::seconds(from)..=Millis::seconds(to);
     let stop_timeout = section.span("stop_timeout", Millis::seconds(2), seconds(1, 60));
     let beat = section.flag("beat", true);
@@ -108,6 +111,7 @@ pub(super) fn read(section: Section<'_>) -> Option<PostgresConfig> {
         pgdata: pgdata.ok()?,
         bin_dir: bin_dir.ok()?,
         stop_command: stop_command.ok()?,
+        start_command: start_command.ok()?,
         stop_timeout: stop_timeout?,
         beat: beat?,
         follow_conninfo: follow?,

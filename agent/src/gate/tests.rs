@@ -28,6 +28,8 @@ struct World {
     term: Term,
     known: Option<Known>,
     running: Option<RunningCommand>,
+    regressed: Option<&'static str>,
+    promised: Option<(Epoch, Millis)>,
 }
 
 impl World {
@@ -40,6 +42,8 @@ impl World {
             term: Term(3),
             known: None,
             running: None,
+            regressed: None,
+            promised: None,
         }
     }
 
@@ -53,6 +57,8 @@ impl World {
             known: self.known.as_ref(),
             running: self.running.as_ref(),
             command_age_max: Millis::seconds(30),
+            regressed: self.regressed,
+            promised: self.promised,
         };
         admit(&state, command, NOW)
     }
@@ -82,6 +88,40 @@ fn refusal_when(spoil: impl FnOnce(&mut World, &mut Command)) -> Refusal {
     let refusal = refused(world.admit(&command.sealed()));
     assert!(!refusal.to_string().is_empty());
     refusal
+}
+
+#[test]
+fn a_vow_forbids_what_makes_the_site_live_and_nothing_else() {
+    let promised = Some((Epoch(6), Millis(4_000)));
+    let refusal = refusal_when(|world, _| world.promised = promised);
+    assert_eq!(
+        refusal,
+        Refusal::Promised {
+            epoch: Epoch(6),
+            left_ms: Millis(4_000)
+        }
+    );
+    for action in actions() {
+        let mut world = World::new();
+        world.promised = promised;
+        let live = action.needs_grant();
+        let started = world.admit(&command(action)) == Verdict::Start { resumed: false };
+        assert_eq!(started, !live);
+    }
+}
+
+#[test]
+fn by_a_store_that_lost_writes_nothing_is_changed() {
+    for action in actions() {
+        let mut world = World::new();
+        world.regressed = Some("the store shows epoch 6, this agent has seen epoch 7");
+        let changes = action.changes();
+        match world.admit(&command(action)) {
+            Verdict::Refuse(Refusal::StoreRegressed { .. }) => assert!(changes),
+            Verdict::Start { .. } => assert!(!changes),
+            other @ (Verdict::Replay(_) | Verdict::Refuse(_)) => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

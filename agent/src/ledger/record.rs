@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use shared::clock::UnixMillis;
+use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, Term};
 use shared::id::{CommandId, NodeName, Nonce, SiteName, StackName};
 use shared::wire::{Command, ReportState, Ticket};
@@ -50,6 +50,16 @@ pub struct Fenced {
     pub reason: String,
 }
 
+/// That this agent promised another site's not to be promoted for some time. The clock of a promise does not outlive
+/// its process, so after a restart the whole span counts anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Promised {
+    /// The epoch of the site that it was promised to.
+    pub epoch: Epoch,
+    /// For so long.
+    pub span_ms: Millis,
+}
+
 /// The content of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -64,6 +74,8 @@ pub struct Record {
     seen: Option<Seen>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fenced: Option<Fenced>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promised: Option<Promised>,
 }
 
 /// Why a text is no record of this agent.
@@ -110,6 +122,7 @@ impl Record {
             entries: Vec::new(),
             seen: None,
             fenced: None,
+            promised: None,
         }
     }
 
@@ -274,5 +287,23 @@ impl Record {
     /// Its database is kept down from now on, or not any more.
     pub fn keep_fenced(&mut self, fenced: Option<Fenced>) {
         self.fenced = fenced;
+    }
+
+    /// The promise that may still be outstanding.
+    pub const fn promised(&self) -> Option<Promised> {
+        self.promised
+    }
+
+    /// A promise is given, or has run out; true when that is news: another epoch, a longer span, or an end.
+    pub fn keep_promise(&mut self, promised: Option<Promised>) -> bool {
+        let news = match (self.promised, promised) {
+            (Some(before), Some(now)) => before.epoch != now.epoch || before.span_ms < now.span_ms,
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+        };
+        if news {
+            self.promised = promised;
+        }
+        news
     }
 }

@@ -329,3 +329,23 @@ fn a_store_that_shows_less_than_was_seen_is_told_by_what_it_lacks() {
     record.begin(&command(7, 8, 1), UnixMillis(0), 8);
     assert!(words(&record, ticket(1, 7), 99).contains("obeyed epoch 8"));
 }
+
+#[test]
+fn a_promise_is_kept_over_a_restart_until_it_has_run_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let promised = |epoch, seconds| Promised {
+        epoch: Epoch(epoch),
+        span_ms: Millis::seconds(seconds),
+    };
+    let ledger = open(directory.path()).unwrap();
+    assert_eq!(ledger.promised(), None);
+    block(async { ledger.keep_promise(Some(promised(2, 45))).await.unwrap() });
+    // One that binds for less is no news: the longer one stands.
+    block(async { ledger.keep_promise(Some(promised(2, 10))).await.unwrap() });
+    drop(ledger);
+    let ledger = open(directory.path()).unwrap();
+    assert_eq!(ledger.promised(), Some(promised(2, 45)));
+    block(async { ledger.keep_promise(None).await.unwrap() });
+    drop(ledger);
+    assert_eq!(open(directory.path()).unwrap().promised(), None);
+}

@@ -1,15 +1,18 @@
-//! Answers the looks of other sites' agents with one line. Nothing that comes in is trusted or acted upon.
+//! Answers the looks of other sites' agents with one line, and their questions for a vow. Nothing else that comes
+//! in is trusted or acted upon.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use shared::id::{NodeName, ProcessId, SiteName, StackName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::gate::Identity;
+use crate::vow::line::{ASKING, LINE_LEN_MAX};
+use crate::vower::Vower;
 
 /// What is asked.
 pub(crate) const QUESTION: &[u8] = b"pointsman?\n";
@@ -65,7 +68,7 @@ pub(crate) async fn bind(listen: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Answers for ever.
-pub(crate) async fn run(listener: TcpListener, identity: Identity) {
+pub(crate) async fn run(listener: TcpListener, identity: Identity, vower: Option<Arc<Vower>>) {
     let Identity {
         stack,
         site,
@@ -89,20 +92,29 @@ pub(crate) async fn run(listener: TcpListener, identity: Identity) {
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
-        let line = Arc::clone(&line);
+        let (line, vower) = (Arc::clone(&line), vower.clone());
         tokio::spawn(async move {
             // A look that breaks off is the looker's business.
-            drop(tokio::time::timeout(PATIENCE, answer(stream, &line)).await);
+            drop(tokio::time::timeout(PATIENCE, answer(stream, &line, vower.as_deref())).await);
             drop(place);
         });
     }
 }
 
-async fn answer(mut stream: TcpStream, line: &str) -> std::io::Result<()> {
-    let mut question = [0; QUESTION.len()];
-    stream.read_exact(&mut question).await?;
+async fn answer(mut stream: TcpStream, line: &str, vower: Option<&Vower>) -> std::io::Result<()> {
+    let (incoming, mut outgoing) = stream.split();
+    let mut question = Vec::new();
+    let limit = u64::try_from(LINE_LEN_MAX).unwrap_or(u64::MAX);
+    let mut incoming = BufReader::new(incoming.take(limit));
+    incoming.read_until(b'\n', &mut question).await?;
     if question == QUESTION {
-        stream.write_all(line.as_bytes()).await?;
+        outgoing.write_all(line.as_bytes()).await?;
+    } else if let Some(vower) = vower
+        && question.starts_with(ASKING.as_bytes())
+        && let Ok(question) = str::from_utf8(&question)
+    {
+        let answer = vower.answer(question).await;
+        outgoing.write_all(answer.as_bytes()).await?;
     }
-    stream.shutdown().await
+    outgoing.shutdown().await
 }

@@ -182,6 +182,8 @@ impl Worker {
             known: known.as_ref(),
             running: self.running.as_ref(),
             command_age_max: Millis(10_000),
+            regressed: None,
+            promised: None,
         };
         admit(&state, command, self.clock.mono(time))
     }

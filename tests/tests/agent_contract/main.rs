@@ -5,11 +5,13 @@
 mod fence;
 mod follow;
 mod leader;
+mod lease;
 mod program;
 mod promote;
 mod scale;
 mod stage;
 mod start_gate;
+mod store;
 
 use std::time::{Duration, Instant};
 

@@ -232,6 +232,15 @@ impl Agent {
             .await
     }
 
+    /// Ends it as its supervisor would.
+    pub(crate) async fn terminate(&mut self) -> Result<()> {
+        self.process
+            .take()
+            .context("the agent is not running")?
+            .terminate(LONG)
+            .await
+    }
+
     pub(crate) fn log_tail(&self) -> String {
         tests::process::tail(&self.directory.join("agent.log"))
     }

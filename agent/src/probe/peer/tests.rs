@@ -102,7 +102,7 @@ async fn only_an_agent_of_the_wanted_site_answers() {
             .await
             .unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(responder::run(listener, identity(site)));
+        let serving = tokio::spawn(responder::run(listener, identity(site), None));
         assert_eq!(outcome(PeerChannel::Agent, address).await, expected);
         serving.abort();
     }
