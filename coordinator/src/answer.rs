@@ -129,5 +129,6 @@ fn stack_check(core: &Core, stack: &Stack, from: Answerer) -> Reply {
         summary,
         in_force: in_force.map(|(version, _)| version),
         differences,
+        timing: stack.forecast(),
     })
 }

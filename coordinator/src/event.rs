@@ -4,7 +4,7 @@ use bus::{Bucket, Connection};
 use decision::Unanswered;
 use shared::epoch::Term;
 use shared::id::{CommandId, NodeName, SiteName};
-use shared::wire::Report;
+use shared::wire::{Report, Ticket};
 
 use crate::lease::Lease;
 use crate::store::Snapshot;
@@ -32,6 +32,8 @@ pub enum Event {
     },
     /// What the store shows to a follower.
     Mirrored(Box<Snapshot>),
+    /// The ticket as a leader reads it between its own writes.
+    TicketSeen(Box<Ticket>),
     /// An agent answered a command.
     Reported {
         /// Its site.

@@ -1,4 +1,7 @@
-//! What a follower shows of the store: read once a second, for display, never for a decision.
+//! What a coordinator sees of the store besides its own writes: read once a second, never for a decision.
+//!
+//! A follower shows all of it. A leader knows better, but for what agents write: a renewal of a lease in the
+//! ticket is a sign of life.
 
 use std::time::Duration;
 
@@ -13,37 +16,42 @@ use crate::store;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks until nobody listens any more; a leader knows better and is not told.
+/// Looks until nobody listens any more.
 pub async fn run(bucket: Bucket, lead: watch::Receiver<LeadView>, events: mpsc::Sender<Event>) {
     let mut shown = None;
     let mut complained = false;
     while !events.is_closed() {
         let own = lead.borrow().own;
         let leader = lead.borrow().leader.clone();
-        if own {
+        let news = if own {
             shown = None;
+            let found = store::ticket(&bucket).await;
+            found.map(|ticket| ticket.map(|ticket| Event::TicketSeen(Box::new(ticket))))
         } else {
-            match store::look(&bucket).await {
-                Ok(found) => {
-                    complained = false;
-                    let newest = Some((found, leader));
-                    if newest != shown {
-                        shown.clone_from(&newest);
-                        let told = newest.map(|(found, _)| Event::Mirrored(Box::new(found)));
-                        if let Some(event) = told
-                            && events.send(event).await.is_err()
-                        {
-                            return;
-                        }
-                    }
+            store::look(&bucket).await.map(|found| {
+                let newest = Some((found, leader));
+                if newest == shown {
+                    return None;
                 }
-                Err(error) if complained => {
-                    tracing::debug!(error = %Chain(&error), "the store is still out of reach");
+                shown.clone_from(&newest);
+                newest.map(|(found, _)| Event::Mirrored(Box::new(found)))
+            })
+        };
+        match news {
+            Ok(news) => {
+                complained = false;
+                if let Some(event) = news
+                    && events.send(event).await.is_err()
+                {
+                    return;
                 }
-                Err(error) => {
-                    complained = true;
-                    tracing::warn!(error = %Chain(&error), "the store cannot be mirrored; what is shown gets old");
-                }
+            }
+            Err(error) if complained => {
+                tracing::debug!(error = %Chain(&error), "the store is still out of reach");
+            }
+            Err(error) => {
+                complained = true;
+                tracing::warn!(error = %Chain(&error), "the store cannot be mirrored; what is shown gets old");
             }
         }
         tokio::time::sleep(LOOK).await;

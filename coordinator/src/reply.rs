@@ -9,7 +9,7 @@ use shared::config::Problem;
 use shared::digest::ContentDigest;
 use shared::epoch::StackVersion;
 use shared::id::{ProposalId, RunId, SiteName};
-use shared::stack::{Difference, Stack};
+use shared::stack::{Difference, Forecast, Stack};
 use shared::wire::AuditEvent;
 
 /// Version of these replies.
@@ -111,6 +111,8 @@ pub struct CheckReply {
     pub in_force: Option<StackVersion>,
     /// The changes.
     pub differences: Vec<Change>,
+    /// How long a failover takes by the numbers of the file.
+    pub timing: Forecast,
 }
 
 /// Something was changed.

@@ -107,6 +107,15 @@ pub async fn look(bucket: &Bucket) -> Result<Snapshot, StoreError> {
     })
 }
 
+/// Reads the ticket alone: for display and as a sign of life, never for a decision.
+///
+/// # Errors
+/// [`StoreError`] when it cannot be read or is not understood.
+pub async fn ticket(bucket: &Bucket) -> Result<Option<Ticket>, StoreError> {
+    let found = read(bucket, key::TICKET).await?;
+    Ok(found.map(|(_, ticket)| ticket))
+}
+
 impl Store {
     /// Reads everything for a new leader, until it succeeds or the lease is over.
     ///
@@ -200,9 +209,9 @@ impl Store {
         }
     }
 
-    /// Agents confirm grants by writing the ticket, so its revision moves without the right to be live moving.
+    /// Agents confirm grants and renew leases by writing the ticket, so its revision moves without the right to be
+    /// live moving. What they wrote last is what a revocation carries over.
     async fn replace_ticket(&self, from: Option<Ticket>, to: Ticket) -> Persisted {
-        let value = json::line(&to).into_bytes();
         let mut unanswered = false;
         let mut told = false;
         loop {
@@ -237,15 +246,13 @@ impl Store {
                     found: found.map(|(_, ticket)| ticket),
                 };
             }
+            let written = to.clone().in_place_of(ticket);
+            let value = json::line(&written).into_bytes();
             match self
-                .write(
-                    key::TICKET,
-                    value.clone(),
-                    found.map(|(revision, _)| revision),
-                )
+                .write(key::TICKET, value, found.map(|(revision, _)| revision))
                 .await
             {
-                Ok(_) => return Persisted::TicketWritten { ticket: to },
+                Ok(_) => return Persisted::TicketWritten { ticket: written },
                 // A confirmation came between the read and the write: look again at once.
                 Err(BucketError::WrongRevision { .. }) => {}
                 Err(error) => {

@@ -20,6 +20,7 @@ use crate::execution::RunClocks;
 use crate::input::{Fresh, Identity, Input, Now};
 use crate::inventory::Inventory;
 use crate::journal::{About, Scene};
+use crate::leasing::LeaseWatch;
 use crate::output::{Output, WakeReason};
 use crate::phase::{Phase, find};
 use crate::sighting::{ObserverVote, OwnEars};
@@ -47,6 +48,7 @@ pub struct Core {
     pub(crate) store_fault: Option<String>,
     /// The first incarnation and the highest epoch of it that this process has seen in the store.
     pub(crate) seen: Option<(Nonce, Epoch)>,
+    pub(crate) leases: LeaseWatch,
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
     pub(crate) blocked: Vec<String>,
@@ -88,6 +90,7 @@ impl Core {
             ticket: None,
             store_fault: None,
             seen: None,
+            leases: LeaseWatch::default(),
             clocks: RunClocks::default(),
             proposal: ProposalClocks::default(),
             blocked: Vec::new(),
@@ -182,9 +185,13 @@ impl Core {
                 ticket,
                 leader,
             } => {
+                let news = ticket
+                    .as_ref()
+                    .is_some_and(|ticket| self.renewals_seen(now.mono, ticket));
                 self.mirror(durable, ticket, leader);
-                false
+                news
             }
+            Input::TicketSeen { ticket } => self.renewals_seen(now.mono, &ticket),
             Input::Led {
                 term,
                 durable,
@@ -257,10 +264,13 @@ impl Core {
         }
         let watched = self.watched.as_ref() == Some(&site);
         let news = self.inventory.hear(now.mono, site, node, heartbeat);
-        if watched && news {
-            self.clocks.newest = self.clocks.newest.max(Some(now.mono));
-        }
-        news && watched && self.waits_for_silence()
+        news && watched && self.sighted_now(now.mono)
+    }
+
+    /// The live site was sighted; true when that may change the judgement at once.
+    pub(crate) fn sighted_now(&mut self, now: Mono) -> bool {
+        self.clocks.newest = self.clocks.newest.max(Some(now));
+        self.waits_for_silence()
     }
 
     fn observed(&mut self, now: Now, site: SiteName, observation: Observation) -> bool {
@@ -343,6 +353,7 @@ impl Core {
             durable: &self.durable,
             detector: &self.detector,
             store_fault: self.store_fault.as_deref(),
+            leases: &self.leases,
             now,
         })
     }

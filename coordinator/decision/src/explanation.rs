@@ -5,6 +5,7 @@ use crate::core::Core;
 use crate::detector::Tally;
 use crate::finding::{Finding, FindingCode, row_of};
 use crate::input::Now;
+use crate::leasing;
 use crate::phase::Phase;
 use crate::proposal::RuledOut;
 use crate::status::seen_by;
@@ -70,6 +71,7 @@ impl Core {
                 phase: self.phase,
                 waits_for: vec!["a stack".to_owned()],
                 observers: Vec::new(),
+                leases: Vec::new(),
                 hypotheses: Vec::new(),
             };
         };
@@ -94,6 +96,7 @@ impl Core {
             phase: self.shown_phase(),
             waits_for,
             observers,
+            leases: leasing::views(&view),
             hypotheses: hypotheses(&findings, view.detector.tally == Tally::AllSilent),
         }
     }

@@ -58,6 +58,11 @@ pub enum Input {
         /// Who leads, and in which term.
         leader: Option<(SiteName, Term)>,
     },
+    /// A read of the ticket. It authorises nothing and may be old; what agents renewed in it is a sign of life.
+    TicketSeen {
+        /// What was read.
+        ticket: Ticket,
+    },
     /// This coordinator leads: what it read from the store after it had won the lead by a write.
     Led {
         /// Its term.

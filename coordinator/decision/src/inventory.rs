@@ -198,7 +198,8 @@ impl Inventory {
         self.agents.get(site).and_then(|nodes| nodes.get(node))
     }
 
-    fn sight(&mut self, site: SiteName, sighting: Sighting) {
+    /// A proof of life by own ears; an older one than what is known changes nothing.
+    pub(crate) fn sight(&mut self, site: SiteName, sighting: Sighting) {
         match self.heard.get_mut(&site) {
             Some(known) if known.at >= sighting.at => {}
             Some(known) => *known = sighting,

@@ -31,6 +31,7 @@ mod input;
 mod inventory;
 mod journal;
 mod leading;
+mod leasing;
 mod loss;
 mod observing;
 mod outbox;
@@ -65,6 +66,6 @@ pub use self::proposal::{
     ProposalState, RefusedCandidate, RuleToOverride, RuledOut,
 };
 pub use self::view::{
-    AgentView, DatabaseView, ExplainView, FindingView, HypothesisView, ReadinessView, SeenByView,
-    SiteView, StatusView, WorkloadsView,
+    AgentView, DatabaseView, ExplainView, FindingView, HypothesisView, LeaseView, ReadinessView,
+    SeenByView, SiteView, StatusView, WorkloadsView,
 };

@@ -11,6 +11,7 @@ use crate::core::Core;
 use crate::durable::RunState;
 use crate::finding::{Finding, FindingCode, row_of};
 use crate::input::Now;
+use crate::leasing;
 use crate::phase::Phase;
 use crate::readiness::readiness;
 use crate::sighting::{ObserverVote, Vote};
@@ -72,6 +73,7 @@ impl Core {
             sites,
             findings: findings.iter().map(finding_view).collect(),
             readiness,
+            leases: view.as_ref().map(leasing::views).unwrap_or_default(),
             open_proposal: self.durable.open_proposal().map(|proposal| proposal.id),
             run: self.durable.run.as_ref().map(|run| run.id),
             hold: self

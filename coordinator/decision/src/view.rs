@@ -8,7 +8,7 @@ use shared::epoch::{Epoch, StackVersion, Term};
 use shared::id::{DatabaseName, NodeName, ProposalId, RunId, SiteName, StackName};
 use shared::lsn::{LagBytes, Lsn, Timeline};
 use shared::stack::SiteRole;
-use shared::wire::{DatabaseRole, DatabaseState, Severity};
+use shared::wire::{DatabaseRole, DatabaseState, LeasePromise, LeaseStanding, Severity};
 
 use crate::finding::FindingCode;
 use crate::phase::Phase;
@@ -48,6 +48,9 @@ pub struct StatusView {
     pub findings: Vec<FindingView>,
     /// Whether a failover would work now.
     pub readiness: ReadinessView,
+    /// The leases of the live site's databases; none where the policy keeps none.
+    #[serde(default)]
+    pub leases: Vec<LeaseView>,
     /// The open proposal.
     pub open_proposal: Option<ProposalId>,
     /// The current run.
@@ -141,6 +144,27 @@ pub struct AgentView {
     pub epoch: Option<Epoch>,
 }
 
+/// The lease of a database of the live site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseView {
+    /// Its site.
+    pub site: SiteName,
+    /// The agent that renews it.
+    pub node: NodeName,
+    /// Its counter in the ticket; nothing when it never renewed.
+    pub renewals: Option<u64>,
+    /// Since the counter was last seen to grow; nothing when this coordinator never saw it grow.
+    pub renewed_ms: Option<Millis>,
+    /// What the agent promises without a renewal.
+    pub promise: Option<LeasePromise>,
+    /// Where the agent itself says it stands.
+    pub standing: Option<LeaseStanding>,
+    /// The longest renewal gap that the agent saw.
+    pub worst_gap_ms: Option<Millis>,
+    /// All of it as a sentence.
+    pub sentence: String,
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingView {
@@ -180,6 +204,9 @@ pub struct ExplainView {
     pub waits_for: Vec<String>,
     /// What each observer of the live site says.
     pub observers: Vec<SeenByView>,
+    /// The leases of the live site's databases: a renewal is a sign of life that the store has seen.
+    #[serde(default)]
+    pub leases: Vec<LeaseView>,
     /// Every explanation, and whether it holds.
     pub hypotheses: Vec<HypothesisView>,
 }

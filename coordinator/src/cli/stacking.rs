@@ -37,10 +37,14 @@ pub(crate) async fn check(
         Ok(value) => terminal.print(&reading::shown(Verb::StackCheck, &value, terminal)?),
         Err(failure @ (Failure::Unreachable(_) | Failure::Unauthorised(_))) => {
             if terminal.json {
-                terminal
-                    .print(&json!({ "schema": 1, "file": read.file, "good": true }).to_string());
+                let timing = read.stack.forecast();
+                let answer =
+                    json!({ "schema": 1, "file": read.file, "good": true, "timing": timing });
+                terminal.print(&answer.to_string());
             } else {
-                terminal.print(&format!("{}: good", screen::text::clean(&read.file)));
+                let good = format!("{}: good", screen::text::clean(&read.file));
+                let timing = screen::stack::timing(&read.stack.forecast());
+                terminal.print(&format!("{good}\n{timing}"));
             }
             Terminal::say(&format!(
                 "not compared with what is in force: {}",

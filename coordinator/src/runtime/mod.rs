@@ -264,6 +264,9 @@ impl Runtime {
                 }
             }
             Event::Mirrored(found) => self.mirrored(now, *found),
+            Event::TicketSeen(ticket) => {
+                self.core.handle(now, Input::TicketSeen { ticket: *ticket });
+            }
             Event::Reported { site, node, report } => {
                 self.core.handle(
                     now,

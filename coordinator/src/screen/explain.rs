@@ -1,5 +1,7 @@
 //! Why there is, or is not, a proposal.
 
+use decision::LeaseView;
+
 use super::age;
 use super::table::Table;
 use super::text::{paragraph, put};
@@ -43,6 +45,7 @@ pub fn render(reply: &ExplainReply) -> String {
             format_args!("\nobservers of the live site\n{}", table.render("  ")),
         );
     }
+    text.push_str(&leases(&view.leases));
     if !view.hypotheses.is_empty() {
         let mut table = Table::new(&["EXPLANATION", "HOLDS", "BECAUSE"]);
         for one in &view.hypotheses {
@@ -53,6 +56,18 @@ pub fn render(reply: &ExplainReply) -> String {
             &mut text,
             format_args!("\nexplanations\n{}", table.render("  ")),
         );
+    }
+    text
+}
+
+/// What the store and the agents say of the live site's leases.
+pub(super) fn leases(leases: &[LeaseView]) -> String {
+    if leases.is_empty() {
+        return String::new();
+    }
+    let mut text = "\nleases of the live site\n".to_owned();
+    for lease in leases {
+        text.push_str(&paragraph("  ", "    ", &lease.sentence));
     }
     text
 }

@@ -1,7 +1,8 @@
 //! A stack, and what a new file would change in it.
 
-use shared::stack::difference;
+use shared::stack::{Forecast, difference};
 
+use super::table::Table;
 use super::text::{clean, paragraph};
 use crate::reply::{Change, CheckReply, StackReply};
 
@@ -23,10 +24,30 @@ pub fn render(reply: &StackReply) -> String {
 /// What a file would change.
 pub fn check(reply: &CheckReply) -> String {
     format!(
-        "{}{}",
+        "{}{}{}",
         paragraph("", "", &reply.summary),
-        changes(&reply.differences)
+        changes(&reply.differences),
+        timing(&reply.timing)
     )
+}
+
+/// How long each phase of a failover takes at best and at worst, and what may be regretted.
+pub fn timing(forecast: &Forecast) -> String {
+    let mut table = Table::new(&["PHASE", "BEST", "WORST", "FROM"]);
+    for phase in &forecast.phases {
+        table.row([
+            phase.phase.clone(),
+            phase.span.best_ms.human(),
+            phase.span.worst_ms.human(),
+            phase.from.clone(),
+        ]);
+    }
+    let mut text = format!("\n{}", table.render("  "));
+    text.push_str(&paragraph("", "", &forecast.summary()));
+    for warning in &forecast.warnings {
+        text.push_str(&paragraph("warning: ", "    ", warning));
+    }
+    text
 }
 
 /// Lines of change: `+` added, `-` gone, `~` changed.

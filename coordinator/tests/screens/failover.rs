@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::golden;
 use crate::picture::{proposal, run};
-use crate::plain::{NOON, answerer, site};
+use crate::plain::{NOON, answerer, leases, site};
 
 fn database(
     name: &str,
@@ -165,6 +165,7 @@ fn status() -> StatusView {
                 "nothing proves that dc1 is stopped: the operator must vouch".to_owned(),
             ],
         },
+        leases: leases(),
         open_proposal: Some(ProposalId::new(Uuid::from_u128(0x2a))),
         run: None,
         hold: Some("2026-02-03T04:00:00Z by bob: only for this picture".to_owned()),
@@ -198,6 +199,7 @@ fn status_of_a_follower_without_a_stack() {
         sites: Vec::new(),
         findings: Vec::new(),
         readiness,
+        leases: Vec::new(),
         open_proposal: None,
         hold: None,
         next: Some("pointsman stack apply FILE".to_owned()),

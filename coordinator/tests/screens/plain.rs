@@ -5,10 +5,10 @@ use coordinator::reply::{
     ProposalsReply, REPLY_SCHEMA, Refused, RefusedReply, StackReply, WrongField,
 };
 use coordinator::screen;
-use decision::{ExplainView, FindingCode, HypothesisView, Phase, SeenByView};
+use decision::{ExplainView, FindingCode, HypothesisView, LeaseView, Phase, SeenByView};
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::id::{Actor, SiteName, StackName};
+use shared::id::{Actor, NodeName, SiteName, StackName};
 use shared::stack::Stack;
 use shared::wire::{AuditEvent, EVENT_SCHEMA, Severity};
 
@@ -21,6 +21,21 @@ pub(crate) const NOON: UnixMillis = UnixMillis(1_770_091_506_000);
 
 pub(crate) fn site(name: &str) -> SiteName {
     SiteName::new(name).unwrap()
+}
+
+pub(crate) fn leases() -> Vec<LeaseView> {
+    vec![LeaseView {
+        site: site("dc1"),
+        node: NodeName::new("dc1-db").unwrap(),
+        renewals: Some(812),
+        renewed_ms: Some(Millis(41_000)),
+        promise: None,
+        standing: None,
+        worst_gap_ms: Some(Millis(3_400)),
+        sentence: "dc1-db: renewed 41 s ago; it promises to stop within 39 s without a renewal, and the kernel \
+                   keeps that too; longest gap 3.4 s"
+            .to_owned(),
+    }]
 }
 
 pub(crate) fn answerer() -> Answerer {
@@ -61,6 +76,7 @@ fn stack_changes() {
             change("routes.public.nodes.dc3", None, Some("\"dc3-db\"")),
             change("workloads.haproxy.wave", Some("2"), None),
         ],
+        timing: Stack::parse("stack.toml", STACK).unwrap().forecast(),
     };
     golden("stack-check", &screen::stack::check(&reply));
     let done = DoneReply {
@@ -153,6 +169,7 @@ fn explanation() {
                 no_vote: Some("it does not hear its own canary".to_owned()),
             },
         ],
+        leases: leases(),
         hypotheses: vec![
             hypothesis(
                 FindingCode::SiteSilent,

@@ -9,6 +9,7 @@ mod policy;
 mod reading;
 mod record;
 mod relations;
+mod timing;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use self::policy::{
     Rollout, SelfFence, StoreLoss,
 };
 pub use self::record::{STACK_SCHEMA, StackRecord};
+pub use self::timing::{Forecast, PhaseSpan, Span};
 use crate::clock::Millis;
 use crate::config::Problems;
 use crate::digest::ContentDigest;

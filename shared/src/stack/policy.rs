@@ -190,6 +190,18 @@ impl Default for Policy {
     }
 }
 
+impl Policy {
+    /// True when the `[[fence]]` programs of a site are run to reach this grade: where a promise, or a person, is
+    /// not enough.
+    pub fn runs_fences(&self, grade: FenceGrade) -> bool {
+        match grade {
+            FenceGrade::None | FenceGrade::Attested => false,
+            FenceGrade::LeaseExpired => !self.lease.enforces(),
+            FenceGrade::AgentConfirmed | FenceGrade::CutOff | FenceGrade::PoweredOff => true,
+        }
+    }
+}
+
 impl LeasePolicy {
     /// The wait between revoke and grant with self-fencing on: [`Self::wait_min_ms`] of the defaults.
     pub const EPOCH_WAIT_MS: Millis = Millis::seconds(45);

@@ -16,6 +16,7 @@ pub(super) fn check(stack: &Stack, top: &Section<'_>) {
     workloads(stack, top);
     names_are_unique(stack, top);
     numbers(stack, top);
+    super::timing::check(stack, top);
 }
 
 /// Sites that may be live: the primary and the standbys.

@@ -148,16 +148,11 @@ impl Store {
                 if !fits {
                     return Written::Conflict(found.cloned());
                 }
-                let mut to = to.clone();
                 // Renewals are written all the time; what a revocation carries over is what stands there now.
-                if to.grant.is_none()
-                    && let Some(found) = found
-                {
-                    to.leases.clone_from(&found.leases);
-                }
-                self.ticket.value = Some(to.clone());
+                let written = to.clone().in_place_of(found);
+                self.ticket.value = Some(written.clone());
                 self.ticket.revision += 1;
-                Written::Ticket(to)
+                Written::Ticket(written)
             }
         }
     }

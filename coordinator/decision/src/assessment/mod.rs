@@ -16,6 +16,7 @@ use crate::detector::Detector;
 use crate::durable::Durable;
 use crate::finding::{Finding, FindingCode, gravity, row_of};
 use crate::inventory::Inventory;
+use crate::leasing::LeaseWatch;
 use crate::sighting::{ObserverVote, OwnEars, observe};
 
 /// All that an assessment looks at.
@@ -36,6 +37,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) detector: &'a Detector,
     /// Something wrong with the store, as a sentence.
     pub(crate) store_fault: Option<&'a str>,
+    /// What was seen of the leases in the ticket.
+    pub(crate) leases: &'a LeaseWatch,
     /// Now.
     pub(crate) now: Mono,
 }

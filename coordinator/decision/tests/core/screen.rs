@@ -34,6 +34,9 @@ pub(crate) fn status(view: &StatusView) -> String {
     for obstacle in &view.readiness.obstacles {
         writeln!(text, "  obstacle: {obstacle}").unwrap();
     }
+    for lease in &view.leases {
+        writeln!(text, "  lease {}", lease.sentence).unwrap();
+    }
     if let Some(next) = &view.next {
         writeln!(text, "  next: {next}").unwrap();
     }
@@ -45,6 +48,9 @@ pub(crate) fn explain(view: &ExplainView) -> String {
     let mut text = format!("  {}\n", view.summary);
     for wait in &view.waits_for {
         writeln!(text, "  waits for {wait}").unwrap();
+    }
+    for lease in &view.leases {
+        writeln!(text, "  lease {}", lease.sentence).unwrap();
     }
     for hypothesis in &view.hypotheses {
         let holds = if hypothesis.holds {

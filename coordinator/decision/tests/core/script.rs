@@ -10,7 +10,7 @@ use shared::refusal::Refusal;
 use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
 
 use crate::screen;
-use crate::world::{Fault, What, World, node, site, two_standbys};
+use crate::world::{Fault, What, World, node, self_fencing, site, two_standbys};
 
 /// A scenario being told.
 struct Telling {
@@ -119,6 +119,9 @@ impl Telling {
                 world.cuts.remove(&(site(a), site(b)));
                 world.cuts.remove(&(site(b), site(a)));
             }
+            ["wall", from, to] => {
+                world.walls.insert((site(from), site(to)));
+            }
             ["lose-nats", name] => {
                 world.off_bus.insert(site(name));
             }
@@ -132,6 +135,9 @@ impl Telling {
                 world.kept_back.insert(site(name), Vec::new());
             }
             ["drain", name] => world.drain(&site(name)),
+            ["stack", "self-fencing"] => *world = World::with(self_fencing()),
+            ["stop-renewals", name] => world.agent(name).renews = false,
+            ["no-deadman", name] => world.agent(name).deadman = false,
             ["stack", "two-standbys"] => *world = World::with(two_standbys()),
             ["pause-replay", name] => {
                 let obstacles = vec![PromotionObstacle::ReplayPaused];

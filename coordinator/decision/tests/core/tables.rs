@@ -311,6 +311,7 @@ fn inputs(world: &World) -> Vec<Input> {
             found: other.clone(),
         },
     ];
+    inputs.extend(other.clone().map(|ticket| Input::TicketSeen { ticket }));
     inputs.extend(
         other
             .or(ticket)

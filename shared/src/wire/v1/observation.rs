@@ -63,6 +63,8 @@ pub enum SightingChannel {
     PeerHttp,
     /// A peer probe to one of its agents.
     PeerAgent,
+    /// A renewal of its lease, which the store accepted.
+    Lease,
     /// A channel that this build does not know.
     #[serde(other)]
     Unknown,
@@ -78,6 +80,7 @@ impl SightingChannel {
             Self::PeerPostgres => "probe of its database port",
             Self::PeerHttp => "probe of its ingress",
             Self::PeerAgent => "probe of its agent",
+            Self::Lease => "renewal of its lease",
             Self::Unknown => "unknown channel",
         }
     }

@@ -61,6 +61,17 @@ pub struct LeasePromise {
 }
 
 impl Ticket {
+    /// This ticket as it is written in place of `found`: a revocation carries the leases over that are there at the
+    /// moment of the write, because what they promise tells how long to wait; a grant has none.
+    #[must_use]
+    pub fn in_place_of(mut self, found: Option<&Self>) -> Self {
+        self.leases = match (self.grant, found) {
+            (None, Some(found)) => found.leases.clone(),
+            (None, None) | (Some(_), _) => BTreeMap::new(),
+        };
+        self
+    }
+
     /// True when both say the same of who may be live; confirmations, leases and times may differ.
     pub fn same_right(&self, other: &Self) -> bool {
         self.incarnation == other.incarnation

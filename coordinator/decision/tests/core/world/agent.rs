@@ -27,6 +27,8 @@ pub(crate) struct Agent {
     pub(crate) unfit: Vec<Unfit>,
     pub(crate) foreign_server: Option<String>,
     pub(crate) looks: bool,
+    pub(crate) renews: bool,
+    pub(crate) deadman: bool,
     pub(crate) database: Option<Database>,
     pub(crate) cluster: Option<BTreeMap<String, u32>>,
     pub(crate) ledger: BTreeMap<CommandId, Option<ReportState>>,

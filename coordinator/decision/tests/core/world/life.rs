@@ -2,9 +2,9 @@
 
 use decision::Input;
 use shared::clock::{Millis, Mono};
-use shared::epoch::Term;
+use shared::epoch::{StackVersion, Term};
 use shared::id::{NodeName, SiteName};
-use shared::wire::{DatabaseState, Fitness, Observation, Unfit};
+use shared::wire::{DatabaseState, Fitness, Lease, LeasePromise, Observation, Unfit};
 
 use super::labour::Due;
 use super::{Agent, World};
@@ -55,6 +55,7 @@ impl World {
         for name in names {
             self.heartbeat(&name);
         }
+        self.renew();
         for name in self.running() {
             self.mirror(&name);
             let fitness = if self.off_bus.contains(&name) {
@@ -84,8 +85,42 @@ impl World {
         }
     }
 
+    /// Every third second the holder's database agents that reach the store renew their lease in it.
+    fn renew(&mut self) {
+        let Some(mut ticket) = self.store.ticket.clone() else {
+            return;
+        };
+        let due = self.now.0.is_multiple_of(3_000) && ticket.grant.is_some();
+        let holder = ticket.holder.clone();
+        let stands = |site: &SiteName| self.carries(&holder, site) && self.carries(site, &holder);
+        let quorum = self.stack.sites.keys().filter(|site| stands(site)).count() >= 2;
+        let promise = LeasePromise {
+            stop_bound_ms: self.stack.policy.lease.stop_bound_ms(),
+            deadman: true,
+            stack_version: StackVersion(1),
+        };
+        for (name, agent) in self.agents.iter().filter(|_| due && quorum) {
+            if agent.renews && agent.alive && agent.site == holder {
+                let deadman = agent.deadman;
+                let lease = ticket.leases.entry(name.clone()).or_insert(Lease {
+                    renewals: 0,
+                    promise: None,
+                });
+                lease.renewals += 1;
+                lease.promise = Some(LeasePromise { deadman, ..promise });
+            }
+        }
+        self.store.ticket = Some(ticket);
+    }
+
     fn mirror(&mut self, name: &SiteName) {
-        if self.leader.as_ref() == Some(name) || self.off_bus.contains(name) {
+        if self.off_bus.contains(name) {
+            return;
+        }
+        if self.leader.as_ref() == Some(name) {
+            if let Some(ticket) = self.store.ticket.clone() {
+                self.tell(name, Input::TicketSeen { ticket });
+            }
             return;
         }
         if let Some((version, stack)) = self.store.stack.clone()

@@ -13,8 +13,9 @@ use decision::{
 };
 use shared::clock::{Millis, Mono, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
+use shared::grade::FenceGrade;
 use shared::id::{Actor, NodeName, ProcessId, SiteName};
-use shared::stack::Stack;
+use shared::stack::{LeasePolicy, SelfFence, Stack};
 use shared::wire::{AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, Ticket};
 use uuid::Uuid;
 
@@ -43,6 +44,15 @@ pub(crate) fn two_standbys() -> Stack {
             "dc2 = \"http://127.0.0.1:8008/v\", dc3 = \"http://127.0.0.1:8008/v\" }",
         );
     Stack::parse("two-standbys.toml", &text).unwrap()
+}
+
+/// The sample with databases that stop themselves, which is proof enough.
+pub(crate) fn self_fencing() -> Stack {
+    let mut stack = Stack::parse("stack.toml", STACK).unwrap();
+    stack.policy.lease.self_fence = SelfFence::Stop;
+    stack.policy.epoch_wait_ms = LeasePolicy::EPOCH_WAIT_MS;
+    stack.policy.fence_grade = FenceGrade::LeaseExpired;
+    stack
 }
 
 /// All wall clocks begin here.
@@ -203,6 +213,8 @@ impl World {
                 unfit: Vec::new(),
                 foreign_server: None,
                 looks: database.is_some(),
+                renews: database.is_some() && self.stack.policy.lease.renews(),
+                deadman: true,
                 database,
                 cluster,
                 ledger: BTreeMap::new(),
@@ -417,8 +429,9 @@ impl World {
                     (Some(_), None) | (None, Some(_)) => false,
                 };
                 if fits {
-                    self.store.ticket = Some(to.clone());
-                    self.tell(name, Input::TicketWritten { ticket: to });
+                    let written = to.in_place_of(found.as_ref());
+                    self.store.ticket = Some(written.clone());
+                    self.tell(name, Input::TicketWritten { ticket: written });
                 } else {
                     self.tell(name, Input::TicketConflict { found });
                 }
