@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use decision::{ApprovalRequest, Ask, Durable};
+use decision::{ApprovalRequest, Ask, Durable, Past};
 use serde_json::{Map, Value};
 use shared::clock::Millis;
 use shared::config::Problem;
@@ -176,10 +176,28 @@ fn read_about_run(
     } else {
         None
     };
+    let (overrides, attest_site_off) = if verb == Verb::Resume {
+        (fields.texts("overrides"), fields.text("attest_site_off"))
+    } else {
+        (BTreeMap::new(), None)
+    };
     let Some(reason) = reason else {
         return Ok(None);
     };
     let run = run(&name, durable)?;
+    if !overrides.is_empty() || attest_site_off.is_some() {
+        if waive.is_some() {
+            let allowed = "nothing, beside a rule that is overridden";
+            fields.problem("waive", "a step", allowed);
+            return Ok(None);
+        }
+        return Ok(Some(Request::Change(Ask::ResumePast(Past {
+            run,
+            overrides,
+            attest_site_off,
+            reason,
+        }))));
+    }
     Ok(Some(Request::Change(if verb == Verb::Abandon {
         Ask::Abandon { run, reason }
     } else {

@@ -1,8 +1,10 @@
 //! The judgement of an approval: every condition by its name, each refusal a sentence with what is needed.
 
 use shared::clock::Millis;
+use shared::grade::FenceGrade;
 use shared::id::SiteName;
 
+use crate::execution::FENCE_GRADE;
 use crate::input::ApprovalRequest;
 use crate::output::Answer;
 use crate::proposal::{Proposal, ProposalState};
@@ -138,11 +140,12 @@ fn overrides(proposal: &Proposal, request: &ApprovalRequest) -> Result<(), Answe
         }
     }
     let known = |rule: &String| {
-        proposal
-            .needs
-            .overrides
-            .iter()
-            .any(|needed| needed.rule == *rule)
+        (rule == FENCE_GRADE && proposal.needs.fence_grade > FenceGrade::Attested)
+            || proposal
+                .needs
+                .overrides
+                .iter()
+                .any(|needed| needed.rule == *rule)
     };
     match request.overrides.keys().find(|rule| !known(rule)) {
         Some(rule) => {
@@ -169,8 +172,11 @@ fn overrides(proposal: &Proposal, request: &ApprovalRequest) -> Result<(), Answe
 
 fn attestation(proposal: &Proposal, request: &ApprovalRequest) -> Result<Accepted, Answer> {
     let typed = request.attest_site_off.as_deref();
-    let Some(needed) = &proposal.needs.attest_site_off else {
-        return Ok(Accepted { attested: None });
+    let needed = match (&proposal.needs.attest_site_off, typed) {
+        (Some(needed), _) => needed,
+        // Whoever vouches without being asked is heard too, and their word is recorded.
+        (None, Some(_)) => &proposal.plan.from,
+        (None, None) => return Ok(Accepted { attested: None }),
     };
     match typed {
         Some(typed) if typed == needed.as_str() && !request.reason.trim().is_empty() => {

@@ -108,6 +108,11 @@ impl Core {
         accepted: Accepted,
         proposal: &Proposal,
     ) -> Run {
+        let attestation = accepted.attested.map(|site| Attestation {
+            site,
+            by: actor.clone(),
+            reason: request.reason.clone(),
+        });
         Run {
             id: RunId::new(self.draw("run")),
             proposal: proposal.id,
@@ -117,12 +122,13 @@ impl Core {
                 plan: proposal.digest.clone(),
                 operator: actor.clone(),
                 approved_at: now.wall,
+                automatic: false,
             },
-            attestation: accepted.attested.map(|site| Attestation {
-                site,
-                by: actor.clone(),
-                reason: request.reason.clone(),
-            }),
+            proofs: attestation
+                .iter()
+                .map(|word| word.proof(now.wall, proposal.plan.base_epoch))
+                .collect(),
+            attestation,
             overrides: request.overrides.clone(),
             started_at: now.wall,
             ended_at: None,

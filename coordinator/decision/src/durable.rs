@@ -9,6 +9,7 @@ use shared::id::{Actor, CommandId, Nonce, ProposalId, RunId};
 use shared::wire::{ApprovalProof, AuditEvent, ProofLine};
 
 use crate::plan::Plan;
+use crate::proof::{FenceProof, Shown};
 use crate::proposal::Proposal;
 
 /// Version of the state's JSON.
@@ -89,6 +90,9 @@ pub struct Run {
     /// True once an operator has resumed it although the old site was sighted again: a person has looked at that.
     #[serde(default)]
     pub resumed: bool,
+    /// What was shown of the old holder, oldest first.
+    #[serde(default)]
+    pub proofs: Vec<FenceProof>,
     /// Each step by its number.
     pub steps: BTreeMap<u32, StepRecord>,
 }
@@ -102,6 +106,21 @@ pub struct Attestation {
     pub by: Actor,
     /// Why they know.
     pub reason: String,
+}
+
+impl Attestation {
+    /// The word as a proof for an epoch.
+    pub(crate) fn proof(&self, at: UnixMillis, epoch: Epoch) -> FenceProof {
+        FenceProof {
+            epoch,
+            at,
+            shown: Shown::Attested {
+                by: self.by.clone(),
+                site: self.site.clone(),
+                reason: self.reason.clone(),
+            },
+        }
+    }
 }
 
 /// Whether a run goes on.

@@ -160,6 +160,8 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// Go on with a halted run past a rule that is overridden by its name.
+    ResumePast(Past),
     /// End a halted run where it stands.
     Abandon {
         /// Which.
@@ -201,6 +203,19 @@ pub struct ApprovalRequest {
     pub overrides: std::collections::BTreeMap<String, String>,
     /// Why; goes into the audit.
     #[serde(default)]
+    pub reason: String,
+}
+
+/// How a halted run goes on past a rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Past {
+    /// Which run.
+    pub run: RunId,
+    /// The rules, each by its name with a reason.
+    pub overrides: std::collections::BTreeMap<String, String>,
+    /// The site that the operator vouches to be off, typed by hand, if they vouch.
+    pub attest_site_off: Option<String>,
+    /// Why.
     pub reason: String,
 }
 

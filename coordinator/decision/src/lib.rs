@@ -33,6 +33,7 @@ mod journal;
 mod leading;
 mod leasing;
 mod loss;
+mod needs;
 mod observing;
 mod outbox;
 mod output;
@@ -40,6 +41,7 @@ mod phase;
 mod plan;
 mod plan_check;
 mod planner;
+mod proof;
 mod proposal;
 mod proposing;
 mod readiness;
@@ -56,11 +58,14 @@ pub use self::durable::{
     StepOutcome, StepRecord,
 };
 pub use self::finding::{FINDINGS, Finding, FindingCode, FindingRow, gravity, row_of};
-pub use self::input::{ApprovalRequest, Ask, Fresh, Identity, Input, Now, RequestId, Unanswered};
+pub use self::input::{
+    ApprovalRequest, Ask, Fresh, Identity, Input, Now, Past, RequestId, Unanswered,
+};
 pub use self::output::{Announcement, Answer, Output, Persist, WakeReason};
 pub use self::phase::{MOVES, Move, Phase, find};
-pub use self::plan::{OnFailure, Plan, Step, Work};
+pub use self::plan::{OnFailure, OutsideFence, Plan, Step, Work};
 pub use self::plan_check::{PlanNote, check as check_plan};
+pub use self::proof::{FenceProof, Shown, attained};
 pub use self::proposal::{
     ApprovalNeeds, CandidateChoice, ChosenCandidate, EvidenceLine, LossBound, Proposal,
     ProposalState, RefusedCandidate, RuleToOverride, RuledOut,

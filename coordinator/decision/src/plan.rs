@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use shared::clock::Millis;
 use shared::epoch::{Epoch, StackVersion};
-use shared::id::{NodeName, SiteName, StackName};
+use shared::grade::FenceGrade;
+use shared::id::{FenceName, NodeName, SiteName, StackName};
 use shared::wire::{Action, PlanDigest};
 
 /// An ordered move of a stack from one site to another.
@@ -43,6 +44,18 @@ pub struct Step {
     pub point_of_no_return: bool,
     /// What its failure means.
     pub on_failure: OnFailure,
+    /// The way of stopping the old site from outside that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fence: Option<OutsideFence>,
+}
+
+/// A way of stopping the old site from outside: which of the stack's, and what its success proves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutsideFence {
+    /// Its name in the stack.
+    pub name: FenceName,
+    /// What its success proves.
+    pub grade: FenceGrade,
 }
 
 /// Who does a step.

@@ -27,6 +27,7 @@ pub fn check(plan: &Plan, stack: &Stack) -> Vec<PlanNote> {
     promotions(plan, stack, &mut notes);
     workloads(plan, stack, &mut notes);
     closing(plan, &mut notes);
+    fences(plan, stack, &mut notes);
     notes
 }
 
@@ -229,15 +230,71 @@ fn around_promotions(plan: &Plan, last: u32, notes: &mut Vec<PlanNote>) {
         );
     }
     for step in &plan.steps {
-        let after = matches!(
-            action(step),
-            Some(Action::Scale { .. } | Action::Hook { .. } | Action::Follow { .. })
-        );
+        let after = step.fence.is_none()
+            && matches!(
+                action(step),
+                Some(Action::Scale { .. } | Action::Hook { .. } | Action::Follow { .. })
+            );
         if after && step.group <= last {
             note(
                 notes,
                 Some(step.number),
                 "it comes before the last promotion",
+            );
+        }
+    }
+}
+
+/// A fence from outside is one of the stack's, for the old site, run elsewhere, between revoke and grant; and
+/// nobody waits shorter than the policy says.
+fn fences(plan: &Plan, stack: &Stack, notes: &mut Vec<PlanNote>) {
+    let group = |wanted: fn(&Work) -> bool| {
+        let mut steps = plan.steps.iter();
+        steps.find(|step| wanted(&step.work)).map(|step| step.group)
+    };
+    let revoke = group(|work| matches!(work, Work::Revoke));
+    let grant = group(|work| matches!(work, Work::Grant));
+    for step in &plan.steps {
+        if let Work::Wait { for_ms } = step.work
+            && for_ms < stack.policy.epoch_wait_ms
+        {
+            note(
+                notes,
+                Some(step.number),
+                "it waits shorter than the policy says",
+            );
+        }
+        let Some(fence) = &step.fence else {
+            continue;
+        };
+        let known = stack.fences.iter().any(|one| {
+            let Work::Agent {
+                site,
+                node,
+                action: Action::Hook { hook, .. },
+            } = &step.work
+            else {
+                return false;
+            };
+            one.name == fence.name
+                && one.grade == fence.grade
+                && one.site == plan.from
+                && one.hook == *hook
+                && *site != plan.from
+                && one.nodes.get(site) == Some(node)
+        });
+        if !known {
+            let sentence = format!(
+                "the stack has no such fence {} for {}",
+                fence.name, plan.from
+            );
+            note(notes, Some(step.number), sentence);
+        }
+        if Some(step.group) <= revoke || Some(step.group) >= grant {
+            note(
+                notes,
+                Some(step.number),
+                "a fence belongs between revoke and grant",
             );
         }
     }
@@ -316,7 +373,8 @@ fn closing(plan: &Plan, notes: &mut Vec<PlanNote>) {
     };
     let scale = last(|action| matches!(action, Action::Scale { .. }));
     for step in &plan.steps {
-        if matches!(action(step), Some(Action::Hook { .. })) && Some(step.group) <= scale {
+        let is_route = step.fence.is_none() && matches!(action(step), Some(Action::Hook { .. }));
+        if is_route && Some(step.group) <= scale {
             note(
                 notes,
                 Some(step.number),

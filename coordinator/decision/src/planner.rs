@@ -16,11 +16,14 @@ use shared::stack::{Check, CheckProbe, Database, Member, Stack};
 use shared::wire::{Action, CheckExpectation, ProbeRequest, ScaleTarget, SlotName};
 
 use crate::inventory::Inventory;
-use crate::plan::{OnFailure, Plan, Step, Work};
+use crate::plan::{OnFailure, OutsideFence, Plan, Step, Work};
 use crate::proposal::CandidateChoice;
 
 /// Shortest time in which the old site's agent is tried to be reached for the fence.
 const FENCE_TRY_MIN: Millis = Millis::seconds(1);
+
+/// Why a fence that fails does not halt a run by itself.
+const GRADED: &str = "the grade that is reached is checked before the grant";
 
 /// Time for one attempt of an HTTP check.
 const HTTP_ATTEMPT: Millis = Millis::seconds(3);
@@ -39,6 +42,10 @@ pub(crate) struct Ground<'a> {
     pub(crate) from: &'a SiteName,
     /// The site that becomes live.
     pub(crate) to: &'a SiteName,
+    /// How surely the old site must be stopped.
+    pub(crate) grade: FenceGrade,
+    /// The longest wait that a promise in the ticket asks for, if there is one.
+    pub(crate) promised: Option<Millis>,
 }
 
 /// A candidate with all that its promotion needs.
@@ -159,6 +166,7 @@ impl Draft {
             deadline_ms,
             point_of_no_return: false,
             on_failure,
+            fence: None,
         });
         let last = self.steps.len() - 1;
         &mut self.steps[last]
@@ -228,7 +236,9 @@ fn epoch(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>]) {
         OnFailure::Halt,
     );
     draft.next_group();
-    let for_ms = policy.epoch_wait_ms;
+    let for_ms = policy
+        .epoch_wait_ms
+        .max(ground.promised.unwrap_or_default());
     let title = format!(
         "wait {} so that nobody acts on epoch {} any more",
         for_ms.human(),
@@ -252,14 +262,23 @@ fn epoch(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>]) {
             database: p.database.name.clone(),
             system_identifier: p.system_identifier.clone(),
         };
-        let (deadline, on_failure) = if policy.fence_grade >= FenceGrade::AgentConfirmed {
-            (policy.deadlines.fence_ms, OnFailure::Halt)
+        let (shortest, because) = if ground.grade >= FenceGrade::AgentConfirmed {
+            (policy.deadlines.fence_ms, GRADED.to_owned())
+        } else if ground.grade == FenceGrade::LeaseExpired {
+            (FENCE_TRY_MIN, GRADED.to_owned())
         } else {
             let because = format!("the operator vouches that {} is off", ground.from);
-            (for_ms.max(FENCE_TRY_MIN), OnFailure::Continue { because })
+            (FENCE_TRY_MIN, because)
         };
-        draft.add(title, on(old, action), deadline, on_failure);
+        let deadline = for_ms.max(shortest);
+        draft.add(
+            title,
+            on(old, action),
+            deadline,
+            OnFailure::Continue { because },
+        );
     }
+    fences(draft, ground);
     draft.next_group();
     draft.add(
         format!("grant epoch {next} to {}", ground.to),
@@ -267,6 +286,50 @@ fn epoch(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>]) {
         store,
         OnFailure::Halt,
     );
+}
+
+/// The programs that stop the old site from outside, beside the wait; any of them that succeeds is a proof.
+fn fences(draft: &mut Draft, ground: &Ground<'_>) {
+    let policy = &ground.stack.policy;
+    if !policy.runs_fences(ground.grade) {
+        return;
+    }
+    let useful = ground
+        .stack
+        .fences
+        .iter()
+        .filter(|fence| fence.site == *ground.from && fence.grade >= ground.grade);
+    for fence in useful {
+        let beside = fence.nodes.get_key_value(ground.to);
+        let Some((site, node)) = beside.or_else(|| {
+            let mut elsewhere = fence.nodes.iter();
+            elsewhere.find(|(site, _)| *site != ground.from)
+        }) else {
+            continue;
+        };
+        let environment = BTreeMap::from([
+            ("FENCE".to_owned(), fence.name.to_string()),
+            ("FENCED_SITE".to_owned(), ground.from.to_string()),
+            ("TO_SITE".to_owned(), ground.to.to_string()),
+        ]);
+        let work = Work::Agent {
+            site: site.clone(),
+            node: node.clone(),
+            action: Action::Hook {
+                hook: fence.hook.clone(),
+                environment,
+            },
+        };
+        let title = format!("fence {}: stop {} from outside", fence.name, ground.from);
+        let on_failure = OnFailure::Continue {
+            because: GRADED.to_owned(),
+        };
+        let step = draft.add(title, work, policy.deadlines.hook_ms, on_failure);
+        step.fence = Some(OutsideFence {
+            name: fence.name.clone(),
+            grade: fence.grade,
+        });
+    }
 }
 
 fn promote(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>]) {

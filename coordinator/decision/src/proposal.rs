@@ -163,6 +163,9 @@ pub struct ApprovalNeeds {
     pub attest_site_off: Option<SiteName>,
     /// Rules that must be overridden by name, each with what it says.
     pub overrides: Vec<RuleToOverride>,
+    /// What will be proved of the old site, by what, and what will not, each as a sentence.
+    #[serde(default)]
+    pub proofs: Vec<String>,
 }
 
 /// A rule that stands in the way.

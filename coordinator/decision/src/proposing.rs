@@ -3,7 +3,6 @@
 //! Must never: raise one on a silence that was interrupted, or leave one open that the facts no longer bear.
 
 use shared::clock::{Millis, Mono, UnixMillis};
-use shared::grade::FenceGrade;
 use shared::id::{ProposalId, SiteName};
 use shared::stack::Mode;
 use shared::wire::Severity;
@@ -16,14 +15,14 @@ use crate::durable::PROPOSALS_KEPT_MAX;
 use crate::explanation::ruled_out;
 use crate::input::Now;
 use crate::journal::About;
+use crate::leasing::wait_for;
 use crate::loss::bound;
+use crate::needs::needs;
 use crate::output::WakeReason;
 use crate::phase::Phase;
 use crate::plan_check;
 use crate::planner::{Ground, plan};
-use crate::proposal::{
-    ApprovalNeeds, EvidenceLine, LossBound, Proposal, ProposalState, RuleToOverride,
-};
+use crate::proposal::{EvidenceLine, Proposal, ProposalState};
 use crate::sighting::{ObserverVote, Vote};
 
 impl Core {
@@ -296,6 +295,11 @@ impl Core {
             epoch: self.epoch(),
             from: &from,
             to: &to,
+            grade: policy.asked_grade(),
+            promised: self
+                .ticket
+                .as_ref()
+                .and_then(|ticket| wait_for(ticket, view.stack)),
         };
         let plan = plan(&ground, &candidates)?;
         let notes = plan_check::check(&plan, view.stack);
@@ -307,7 +311,7 @@ impl Core {
         }
         let votes = view.votes(&from);
         let loss = bound(view.inventory, view.stack, &from, &candidates, now.mono);
-        let needs = needs(policy.fence_grade, &from, &loss, policy.rpo_bytes);
+        let needs = needs(&view, &plan, &loss);
         Ok(Proposal {
             id,
             digest: plan.digest(),
@@ -322,33 +326,6 @@ impl Core {
             needs,
             plan,
         })
-    }
-}
-
-fn needs(
-    grade: FenceGrade,
-    from: &SiteName,
-    loss: &LossBound,
-    rpo: shared::lsn::LagBytes,
-) -> ApprovalNeeds {
-    let upper = loss.upper_bytes();
-    let over = match upper {
-        None => Some(format!(
-            "the loss is not known, so it cannot be held against the allowed {rpo}"
-        )),
-        Some(upper) if upper > rpo => Some(format!("up to {upper} may be lost, allowed are {rpo}")),
-        Some(_) => None,
-    };
-    ApprovalNeeds {
-        fence_grade: grade,
-        attest_site_off: (grade <= FenceGrade::Attested).then(|| from.clone()),
-        overrides: over
-            .map(|says| RuleToOverride {
-                rule: "rpo".to_owned(),
-                says,
-            })
-            .into_iter()
-            .collect(),
     }
 }
 

@@ -38,6 +38,7 @@ impl Core {
             Ask::Approve(request) => self.approve(now, actor, &request),
             Ask::Reject { proposal, reason } => self.reject(now, actor, proposal, &reason),
             Ask::Resume { run, waive, reason } => self.resume(now, actor, run, waive, &reason),
+            Ask::ResumePast(past) => self.resume_past(now, actor, &past),
             Ask::Abandon { run, reason } => self.abandon(now, actor, run, &reason),
             Ask::Hold { reason } => self.hold(now, actor, &reason),
             Ask::Release { reason } => self.release(now, actor, &reason),

@@ -5,9 +5,9 @@ use shared::wire::{Severity, Ticket};
 
 use crate::approval::refused;
 use crate::core::Core;
-use crate::durable::{Run, RunState, StepOutcome, StepRecord};
-use crate::execution::{RunClocks, waivable};
-use crate::input::Now;
+use crate::durable::{Attestation, Run, RunState, StepOutcome, StepRecord};
+use crate::execution::{FENCE_GRADE, RunClocks, retry_fences, waivable};
+use crate::input::{Now, Past};
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
 use crate::phase::Phase;
@@ -37,13 +37,23 @@ impl Core {
         if let Some(number) = waive {
             waive_step(run, halted, number, actor, now, reason)?;
         }
+        let graded = self.ungraded().is_some();
+        let sighted = self.seen_again(now.mono).is_some();
+        let Some(run) = self.durable.run.as_mut() else {
+            return Err(refused("no-halted-run", "no run is halted", false));
+        };
         // Only a halt before one of these began was about a site that was sighted again.
         run.resumed |= match run.plan.step(halted).map(|step| step.work.kind()) {
-            Some("revoke" | "grant") => true,
+            Some("revoke") => true,
+            // A halt for want of a proof says nothing of a sighting.
+            Some("grant") => !graded || sighted,
             Some("promote") => !run.steps.contains_key(&halted),
             Some(_) | None => false,
         };
         retry_failed(run);
+        if graded {
+            retry_fences(run);
+        }
         run.state = RunState::Running;
         let id = run.id;
         self.touch();
@@ -61,6 +71,77 @@ impl Core {
             .event("run-resumed", Severity::Warning, summary.clone());
         self.record(event.by(actor).of_run(id).of_step(halted).because(reason));
         Ok(accepted_answer(summary))
+    }
+
+    /// Goes on with a halted run past a rule that its operator overrides by name.
+    pub(crate) fn resume_past(
+        &mut self,
+        now: Now,
+        actor: &Actor,
+        past: &Past,
+    ) -> Result<Answer, Answer> {
+        self.halted(past.run)?;
+        let known = |rule: &String| rule == FENCE_GRADE;
+        if let Some(rule) = past.overrides.keys().find(|rule| !known(rule)) {
+            let reason =
+                format!("no rule {rule:?} can be overridden at a halted run; {FENCE_GRADE} can");
+            return Err(refused("unknown-rule", reason, false));
+        }
+        if past
+            .overrides
+            .values()
+            .any(|reason| reason.trim().is_empty())
+        {
+            return Err(refused("reason", "an override needs a reason", false));
+        }
+        let Some(run) = self.durable.run.as_ref() else {
+            return Err(refused("no-halted-run", "no run is halted", false));
+        };
+        let (from, epoch) = (run.plan.from.clone(), run.plan.base_epoch);
+        let attestation = match &past.attest_site_off {
+            None => None,
+            Some(typed) if typed == from.as_str() && !past.reason.trim().is_empty() => {
+                Some(Attestation {
+                    site: from,
+                    by: actor.clone(),
+                    reason: past.reason.clone(),
+                })
+            }
+            Some(typed) => {
+                let reason = format!(
+                    "vouching needs the site's name and a reason: typed is {typed:?}, the site that must be off is {from}"
+                );
+                return Err(refused(FENCE_GRADE, reason, true));
+            }
+        };
+        let before = (
+            run.overrides.clone(),
+            run.proofs.clone(),
+            run.attestation.clone(),
+        );
+        if let Some(run) = self.durable.run.as_mut() {
+            run.overrides.extend(past.overrides.clone());
+            run.proofs
+                .extend(attestation.iter().map(|word| word.proof(now.wall, epoch)));
+            run.attestation = attestation.or_else(|| run.attestation.take());
+        }
+        let answer = self.resume(now, actor, past.run, None, &past.reason);
+        if answer.is_err()
+            && let Some(run) = self.durable.run.as_mut()
+        {
+            (run.overrides, run.proofs, run.attestation) = before;
+        } else {
+            let rules = past.overrides.iter();
+            let rules: Vec<String> = rules
+                .map(|(rule, why)| format!("rule {rule}: {why}"))
+                .collect();
+            let words = format!("{actor} overrides {}", rules.join(", "));
+            let event = self
+                .scene(now)
+                .event("rule-overridden", Severity::Critical, words);
+            self.record(event.by(actor).of_run(past.run).because(&past.reason));
+        }
+        answer
     }
 
     pub(crate) fn abandon(

@@ -171,6 +171,8 @@ pub(crate) enum Command {
         /// Go on without this step, instead of trying it again.
         #[arg(long, value_name = "STEP")]
         waive: Option<u32>,
+        #[command(flatten)]
+        past: Past,
         /// Why.
         #[arg(long)]
         reason: String,
@@ -268,6 +270,17 @@ pub(crate) struct Approve {
     /// Show the run's progress until it is over.
     #[arg(long)]
     pub(crate) follow: bool,
+}
+
+/// What is overridden when a halted run goes on.
+#[derive(Debug, Args)]
+pub(crate) struct Past {
+    /// Override a rule by its name, with a reason; may be given several times.
+    #[arg(long = "override", value_name = "RULE=REASON", value_parser = rule_and_reason, conflicts_with = "waive")]
+    pub(crate) overrides: Vec<(String, String)>,
+    /// Vouch that this site is off.
+    #[arg(long, value_name = "SITE", conflicts_with = "waive")]
+    pub(crate) attest_site_off: Option<String>,
 }
 
 fn rule_and_reason(text: &str) -> Result<(String, String), String> {

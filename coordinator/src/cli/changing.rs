@@ -1,5 +1,6 @@
 //! Commands that change something, but for approvals and stack files.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use coordinator::reply::DoneReply;
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use shared::id::RunId;
 use shared::subject::Verb;
 
+use super::arguments::Past;
 use super::failure::Failure;
 use super::following;
 use super::link::{Link, read};
@@ -31,10 +33,18 @@ pub(crate) async fn resume(
     terminal: Terminal,
     id: &str,
     waive: Option<u32>,
+    past: Past,
     reason: &str,
     follow: bool,
 ) -> Result<ExitCode, Failure> {
-    let body = json!({ "run": id, "waive": waive, "reason": reason });
+    let mut body = json!({ "run": id, "waive": waive, "reason": reason });
+    if !past.overrides.is_empty() {
+        let overrides: BTreeMap<String, String> = past.overrides.into_iter().collect();
+        body["overrides"] = json!(overrides);
+    }
+    if let Some(site) = past.attest_site_off {
+        body["attest_site_off"] = json!(site);
+    }
     let done = run(link, terminal, Verb::Resume, body).await?;
     let Some(run) = done.run.filter(|_| follow) else {
         return Ok(ExitCode::SUCCESS);

@@ -94,11 +94,12 @@ async fn connected(
         Command::Resume {
             id,
             waive,
+            past,
             reason,
             follow,
         } => {
             return Box::pin(changing::resume(
-                link, terminal, &id, waive, &reason, follow,
+                link, terminal, &id, waive, past, &reason, follow,
             ))
             .await;
         }

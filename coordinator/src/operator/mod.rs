@@ -410,6 +410,7 @@ fn about(ask: &Ask) -> (Option<ProposalId>, Option<RunId>) {
         Ask::Approve(request) => (Some(request.proposal), None),
         Ask::Reject { proposal, .. } => (Some(*proposal), None),
         Ask::Resume { run, .. } | Ask::Abandon { run, .. } => (None, Some(*run)),
+        Ask::ResumePast(past) => (None, Some(past.run)),
         Ask::Hold { .. } | Ask::Release { .. } | Ask::ApplyStack { .. } => (None, None),
     }
 }

@@ -219,6 +219,9 @@ fn needs(proposal: &Proposal) -> String {
             format_args!("  fence grade {} or higher\n", needs.fence_grade),
         );
     }
+    for proof in &needs.proofs {
+        text.push_str(&paragraph("    proof: ", "           ", proof));
+    }
     if let Some(site) = &needs.attest_site_off {
         let sentence = format!("your word that {site} is off: type its name, and say how you know");
         text.push_str(&paragraph("  ", "    ", &sentence));

@@ -37,6 +37,15 @@ pub fn render(run: &Run) -> String {
             &format!("{rule}: {reason}"),
         ));
     }
+    for proof in &run.proofs {
+        let sentence = format!(
+            "{}, epoch {}: {}",
+            proof.shown.grade(),
+            proof.epoch,
+            proof.shown.words()
+        );
+        text.push_str(&paragraph("  fenced    ", "            ", &sentence));
+    }
     text.push('\n');
     text.push_str(&steps(run).render("  "));
     if let RunState::Halted { step, .. } = &run.state {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use decision::{
-    ApprovalNeeds, Attestation, CandidateChoice, ChosenCandidate, EvidenceLine, FindingCode,
-    LossBound, OnFailure, Plan, Proposal, ProposalState, RefusedCandidate, RuleToOverride,
-    RuledOut, Run, RunState, Step, StepOutcome, StepRecord, Work,
+    ApprovalNeeds, Attestation, CandidateChoice, ChosenCandidate, EvidenceLine, FenceProof,
+    FindingCode, LossBound, OnFailure, Plan, Proposal, ProposalState, RefusedCandidate,
+    RuleToOverride, RuledOut, Run, RunState, Shown, Step, StepOutcome, StepRecord, Work,
 };
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, StackVersion};
@@ -27,6 +27,7 @@ fn step(number: u32, group: u32, title: &str, work: Work, deadline: u64) -> Step
         work,
         deadline_ms: Millis(deadline),
         on_failure: OnFailure::Halt,
+        fence: None,
     }
 }
 
@@ -169,6 +170,10 @@ fn needs() -> ApprovalNeeds {
             rule: "rpo".to_owned(),
             says: "1.6 MiB are more than the 1.0 MiB allowed".to_owned(),
         }],
+        proofs: vec![
+            "time proves nothing: dc1-db promised nothing".to_owned(),
+            "the word of a person that dc1 is off".to_owned(),
+        ],
     }
 }
 
@@ -183,6 +188,7 @@ pub(crate) fn run(state: RunState, ended: bool) -> Run {
             plan: plan.digest(),
             operator: Actor::new("alice"),
             approved_at: NOON,
+            automatic: false,
         },
         plan,
         attestation: Some(Attestation {
@@ -197,6 +203,15 @@ pub(crate) fn run(state: RunState, ended: bool) -> Run {
         epoch: Some(Epoch(7)),
         grant: Some(Nonce::new(Uuid::from_u128(0x1b))),
         resumed: false,
+        proofs: vec![FenceProof {
+            epoch: Epoch(6),
+            at: NOON,
+            shown: Shown::Attested {
+                by: Actor::new("alice"),
+                site: site("dc1"),
+                reason: "power cut\u{1b}[2J, seen on site".to_owned(),
+            },
+        }],
         steps,
     }
 }

@@ -191,6 +191,14 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The highest grade that any of the modes in force asks for: what a plan is made to reach.
+    pub fn asked_grade(&self) -> FenceGrade {
+        match self.mode {
+            Mode::Automatic => self.fence_grade.max(self.automatic.fence_grade),
+            Mode::Approval | Mode::Observe | Mode::Shadow => self.fence_grade,
+        }
+    }
+
     /// True when the `[[fence]]` programs of a site are run to reach this grade: where a promise, or a person, is
     /// not enough.
     pub fn runs_fences(&self, grade: FenceGrade) -> bool {

@@ -390,6 +390,7 @@ fn command(action: Action) -> Command {
         plan: plan.clone(),
         operator: Actor::new("alice"),
         approved_at: UnixMillis(1_790_000_060_000),
+        automatic: false,
     });
     let grant = action.needs_grant().then(|| Grant {
         epoch: Epoch(8),

@@ -281,6 +281,7 @@ impl Leader {
                 plan,
                 operator: Actor::new("bench"),
                 approved_at: UnixMillis(0),
+                automatic: false,
             }),
             grant: Some(Grant {
                 epoch: EPOCH,

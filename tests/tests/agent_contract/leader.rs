@@ -87,6 +87,7 @@ impl Leader {
                 plan,
                 operator: Actor::new("test"),
                 approved_at: UnixMillis(0),
+                automatic: false,
             }),
             grant: Some(Grant {
                 epoch: Epoch(2),

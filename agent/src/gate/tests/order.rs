@@ -69,6 +69,7 @@ pub(super) fn command(action: Action) -> Command {
             plan,
             operator: Actor::new("alice"),
             approved_at: UnixMillis(0),
+            automatic: false,
         }),
         grant: Some(Grant {
             epoch: Epoch(7),

@@ -6,14 +6,17 @@
 mod clocks;
 mod command;
 mod cursor;
+mod fencing;
 mod outcome;
 mod ticket;
 
 use shared::clock::Mono;
+use shared::grade::FenceGrade;
 use shared::id::{CommandId, NodeName, Nonce, SiteName};
 use shared::wire::{Report, Severity};
 
 pub(crate) use self::clocks::RunClocks;
+pub(crate) use self::fencing::{FENCE_GRADE, retry_fences};
 use crate::core::Core;
 use crate::durable::{Run, RunState, StepOutcome, StepRecord};
 use crate::input::{Now, Unanswered};
@@ -21,6 +24,7 @@ use crate::journal::About;
 use crate::output::WakeReason;
 use crate::phase::Phase;
 use crate::plan::{Step, Work};
+use crate::proof::attained;
 use crate::sighting::Vote;
 
 /// Steps that an operator may not waive: what follows would be unsafe or senseless without them.
@@ -66,6 +70,7 @@ impl Core {
             .map(|run| (run.id, run.plan.to.clone(), run.state.clone()))
         {
             Some((id, to, RunState::Halted { .. })) => {
+                self.wait_anew();
                 self.go(now, Phase::Halted);
                 let summary = format!(
                     "run {} to {to} is halted and waits for an operator",
@@ -79,6 +84,7 @@ impl Core {
             }
             Some((id, to, _)) => {
                 self.go(now, Phase::Running);
+                self.wait_anew();
                 let summary = format!("the new leader goes on with run {} to {to}", id.short());
                 let event = self
                     .scene(now)
@@ -247,6 +253,17 @@ impl Core {
             self.halt_run(now, step.number, &reason);
             return false;
         }
+        for step in steps {
+            let unproved = match step.work {
+                Work::Wait { .. } => self.wait_too_short(step),
+                Work::Grant => self.ungraded(),
+                Work::Revoke | Work::Agent { .. } => None,
+            };
+            if let Some(reason) = unproved {
+                self.halt_run(now, step.number, &reason);
+                return false;
+            }
+        }
         let next_epoch = self.next_epoch();
         let grant = Nonce::new(self.draw("grant"));
         for step in steps {
@@ -285,14 +302,13 @@ impl Core {
                 "{node} says that its database writes: stop it, then resume, or abandon"
             ));
         }
-        let fenced = run
-            .plan
-            .steps
-            .iter()
-            .filter(|step| step.work.kind() == "fence");
-        let proved =
-            |step: &Step| matches!(run.outcome(step.number), Some(StepOutcome::Done { .. }));
-        if run.resumed || fenced.clone().count() > 0 && fenced.clone().all(proved) {
+        // Without anybody to ask, a run goes on when the old site has surely stopped by its own promise.
+        let enough = if run.approval.automatic {
+            FenceGrade::LeaseExpired
+        } else {
+            FenceGrade::AgentConfirmed
+        };
+        if run.resumed || attained(&run.proofs, run.plan.base_epoch) >= enough {
             return None;
         }
         let votes = view.votes(&run.plan.from);

@@ -143,6 +143,7 @@ impl Core {
         record.outcome = outcome.clone();
         self.clocks.end(step.number);
         self.touch();
+        let done = outcome.clone();
         match outcome {
             StepOutcome::Done { took_ms, proof } => {
                 let summary = format!(
@@ -160,6 +161,7 @@ impl Core {
                     event = event.with(&line.what, &line.found);
                 }
                 self.record(event);
+                self.record_proof(now, step, &done);
             }
             StepOutcome::Failed {
                 took_ms,

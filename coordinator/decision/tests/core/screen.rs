@@ -101,6 +101,9 @@ pub(crate) fn proposal(proposal: &Proposal) -> String {
         }
     }
     writeln!(text, "  loss: {}", proposal.loss.summary).unwrap();
+    for proof in &proposal.needs.proofs {
+        writeln!(text, "  proof: {proof}").unwrap();
+    }
     if let Some(site) = &proposal.needs.attest_site_off {
         writeln!(text, "  needs: somebody who vouches that {site} is off").unwrap();
     }

@@ -1,16 +1,19 @@
 //! Text scenarios: each line is something that happens or is asked; what the operator reads is compared byte
 //! for byte with `expected/`. `POINTSMAN_GOLDEN=overwrite` writes it anew, for a person to review.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use decision::{Announcement, Answer, ApprovalRequest, Ask, Output, ProposalState};
+use decision::{Announcement, Answer, ApprovalRequest, Ask, Output, Past, ProposalState};
 use shared::clock::Millis;
 use shared::refusal::Refusal;
 use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
 
 use crate::screen;
-use crate::world::{Fault, What, World, node, self_fencing, site, two_standbys};
+use crate::world::{
+    Fault, Renews, What, World, node, powered_off, self_fencing, site, two_standbys,
+};
 
 /// A scenario being told.
 struct Telling {
@@ -90,6 +93,17 @@ fn tell(name: &str, script: &str) -> String {
     telling.text
 }
 
+/// The rules that a line overrides.
+fn overrides(words: &[&str]) -> BTreeMap<String, String> {
+    let rules = [
+        ("overriding-rpo", "rpo", "we accept the loss"),
+        ("overriding-grade", "fence-grade", "the hall is flooded"),
+    ];
+    let said = rules.iter().filter(|(word, ..)| words.contains(word));
+    said.map(|(_, rule, reason)| ((*rule).to_owned(), (*reason).to_owned()))
+        .collect()
+}
+
 impl Telling {
     fn say(&mut self, words: &[&str], place: &str) -> bool {
         self.happens(words) || self.asks(words) || self.shows(words) || self.expects(words, place)
@@ -136,8 +150,16 @@ impl Telling {
             }
             ["drain", name] => world.drain(&site(name)),
             ["stack", "self-fencing"] => *world = World::with(self_fencing()),
-            ["stop-renewals", name] => world.agent(name).renews = false,
-            ["no-deadman", name] => world.agent(name).deadman = false,
+            ["stop-renewals", name] => world.agent(name).renews = Renews::Never,
+            ["no-deadman", name] => world.agent(name).renews = Renews::WithoutDeadman,
+            ["stack", "powered-off"] => *world = World::with(powered_off()),
+            // Written by an agent that nobody has heard since.
+            ["promise", name, span] => {
+                let bound = span.parse().unwrap();
+                let ticket = world.store.ticket.as_mut().unwrap();
+                let lease = ticket.leases.get_mut(&node(name)).unwrap();
+                lease.promise.as_mut().unwrap().stop_bound_ms = bound;
+            }
             ["stack", "two-standbys"] => *world = World::with(two_standbys()),
             ["pause-replay", name] => {
                 let obstacles = vec![PromotionObstacle::ReplayPaused];
@@ -206,11 +228,7 @@ impl Telling {
                 attest_site_off: words
                     .contains(&"vouching")
                     .then(|| proposal.plan.from.to_string()),
-                overrides: words
-                    .contains(&"overriding-rpo")
-                    .then(|| ("rpo".to_owned(), "we accept the loss".to_owned()))
-                    .into_iter()
-                    .collect(),
+                overrides: overrides(words),
                 reason: if words.contains(&"silently") {
                     String::new()
                 } else {
@@ -226,6 +244,12 @@ impl Telling {
                 waive: None,
                 reason: reason(1),
             },
+            (["override", ..], _, Some(run)) => Ask::ResumePast(Past {
+                run,
+                overrides: overrides(words),
+                attest_site_off: words.contains(&"vouching").then(|| "dc1".to_owned()),
+                reason: "the fire brigade is there".to_owned(),
+            }),
             (["waive", step, ..], _, Some(run)) => Ask::Resume {
                 run,
                 waive: Some(step.parse().unwrap()),

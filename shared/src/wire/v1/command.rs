@@ -75,6 +75,9 @@ pub struct ApprovalProof {
     pub operator: Actor,
     /// When, for display.
     pub approved_at: UnixMillis,
+    /// True when nobody approved it but the stack's automatic mode: an agent may refuse such orders altogether.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub automatic: bool,
 }
 
 /// The right to be live, as the ticket in the store shows it.

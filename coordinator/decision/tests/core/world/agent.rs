@@ -27,11 +27,18 @@ pub(crate) struct Agent {
     pub(crate) unfit: Vec<Unfit>,
     pub(crate) foreign_server: Option<String>,
     pub(crate) looks: bool,
-    pub(crate) renews: bool,
-    pub(crate) deadman: bool,
+    pub(crate) renews: Renews,
     pub(crate) database: Option<Database>,
     pub(crate) cluster: Option<BTreeMap<String, u32>>,
     pub(crate) ledger: BTreeMap<CommandId, Option<ReportState>>,
+}
+
+/// How an agent keeps its lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Renews {
+    Never,
+    WithoutDeadman,
+    WithDeadman,
 }
 
 /// A database server.

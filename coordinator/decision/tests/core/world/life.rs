@@ -7,7 +7,7 @@ use shared::id::{NodeName, SiteName};
 use shared::wire::{DatabaseState, Fitness, Lease, LeasePromise, Observation, Unfit};
 
 use super::labour::Due;
-use super::{Agent, World};
+use super::{Agent, Renews, World};
 
 impl World {
     /// True when something sent in `from` arrives in `to`, apart from the bus.
@@ -100,8 +100,9 @@ impl World {
             stack_version: StackVersion(1),
         };
         for (name, agent) in self.agents.iter().filter(|_| due && quorum) {
-            if agent.renews && agent.alive && agent.site == holder {
-                let deadman = agent.deadman;
+            let renews = agent.renews != Renews::Never;
+            if renews && agent.alive && agent.site == holder {
+                let deadman = agent.renews == Renews::WithDeadman;
                 let lease = ticket.leases.entry(name.clone()).or_insert(Lease {
                     renewals: 0,
                     promise: None,

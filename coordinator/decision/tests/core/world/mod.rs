@@ -19,7 +19,7 @@ use shared::stack::{LeasePolicy, SelfFence, Stack};
 use shared::wire::{AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, Ticket};
 use uuid::Uuid;
 
-pub(crate) use self::agent::{Agent, Database};
+pub(crate) use self::agent::{Agent, Database, Renews};
 use self::labour::Due;
 pub(crate) use self::labour::{Fault, What};
 
@@ -52,6 +52,13 @@ pub(crate) fn self_fencing() -> Stack {
     stack.policy.lease.self_fence = SelfFence::Stop;
     stack.policy.epoch_wait_ms = LeasePolicy::EPOCH_WAIT_MS;
     stack.policy.fence_grade = FenceGrade::LeaseExpired;
+    stack
+}
+
+/// The sample where a site must be powered off before another takes over.
+pub(crate) fn powered_off() -> Stack {
+    let mut stack = Stack::parse("stack.toml", STACK).unwrap();
+    stack.policy.fence_grade = FenceGrade::PoweredOff;
     stack
 }
 
@@ -213,8 +220,11 @@ impl World {
                 unfit: Vec::new(),
                 foreign_server: None,
                 looks: database.is_some(),
-                renews: database.is_some() && self.stack.policy.lease.renews(),
-                deadman: true,
+                renews: if database.is_some() && self.stack.policy.lease.renews() {
+                    Renews::WithDeadman
+                } else {
+                    Renews::Never
+                },
                 database,
                 cluster,
                 ledger: BTreeMap::new(),
