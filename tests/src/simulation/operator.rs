@@ -267,6 +267,7 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Approve(_) => "to approve",
         Ask::Reject { .. } => "to reject",
         Ask::Resume { .. } => "to resume",
+        Ask::ResumePast(_) => "to resume past a rule",
         Ask::Abandon { .. } => "to abandon",
         Ask::Hold { .. } => "for a hold",
         Ask::Release { .. } => "for a release",
