@@ -14,6 +14,7 @@
 //! deadman          what closes the port when the agent does not run any more
 //! grant proof      the right to be live, confirmed by a write
 //! start_gate       may the database be started?
+//! quarantine       keeps down what another site has replaced
 //! probe            what is looked at: host, database, cluster, other sites
 //! action           what a step does, and what proves it
 //! database cluster pgdata   the three things acted upon
@@ -38,6 +39,7 @@ mod notify;
 mod pgdata;
 mod probe;
 mod proof;
+mod quarantine;
 mod renewal;
 mod report;
 mod rules;

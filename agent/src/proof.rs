@@ -37,6 +37,11 @@ pub(crate) async fn bucket(connection: &Connection, stack: &StackName) -> Result
     opened.map_err(|error| unshown(&error))
 }
 
+/// The ticket as the store reads it now, which may be seconds old.
+pub(crate) async fn read(bucket: &Bucket) -> Result<Shown, Unshown> {
+    shown(&entry(bucket).await?)
+}
+
 /// The ticket as a majority holds it now.
 pub(crate) async fn prove(bucket: &Bucket) -> Result<Shown, Unshown> {
     for _ in 0..ATTEMPTS {

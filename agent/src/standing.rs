@@ -324,10 +324,11 @@ impl Standing {
             .map(|lease| (self.epoch, lease.anchor()))
     }
 
-    /// What a heartbeat says of it; nothing when the policy asks for nothing.
+    /// What a heartbeat says of it; nothing when the policy asks for nothing and nothing is kept down.
     pub fn sample(&self, fenced: bool, now: Reading) -> Option<LeaseSample> {
-        let rules = self.rules()?;
-        if !rules.lease.renews() && self.lease.is_none() {
+        let rules = self.rules();
+        let renews = rules.is_some_and(|rules| rules.lease.renews());
+        if !renews && self.lease.is_none() && !fenced {
             return None;
         }
         Some(LeaseSample {
@@ -339,7 +340,7 @@ impl Standing {
             } else {
                 DeadmanKind::None
             },
-            stack_version: rules.version,
+            stack_version: rules.map_or(StackVersion(0), |rules| rules.version),
         })
     }
 

@@ -14,6 +14,7 @@ use crate::config::AgentConfig;
 use crate::deadman::Deadman;
 use crate::gate::{Identity, Modules};
 use crate::probe::{self, Readings, responder};
+use crate::quarantine;
 use crate::rules;
 use crate::runtime::AgentError;
 use crate::tenure::{Parts, Tenure};
@@ -83,7 +84,8 @@ pub(crate) fn deadman(config: &AgentConfig) -> Deadman {
     })
 }
 
-/// The lease of the database, and the vows that go with it; nothing without a database.
+/// The lease of the database, and the vows that go with it; nothing without a database. Beside it, and beside a
+/// cluster, the watch for a right that is another site's.
 pub(crate) fn tenure(
     scene: &Scene,
     boot: BootId,
@@ -92,13 +94,19 @@ pub(crate) fn tenure(
     tasks: &mut JoinSet<()>,
 ) -> Result<Option<(Tenure, Arc<Vower>)>, AgentError> {
     let config = &scene.config;
+    let stack = config.stack.clone();
+    let rules = rules::begin(scene.connection.clone(), stack, &config.state_dir, tasks);
+    let deadman = deadman(config);
+    tasks.spawn(quarantine::watch::run(
+        scene.clone(),
+        deadman.clone(),
+        rules.clone(),
+    ));
     let (Some(postgres), Some(database)) = (config.postgres.clone(), readings.database.clone())
     else {
         return Ok(None);
     };
     let seal = seal(config)?;
-    let stack = config.stack.clone();
-    let rules = rules::begin(scene.connection.clone(), stack, &config.state_dir, tasks);
     let vower = Arc::new(Vower::new(
         scene.identity.clone(),
         scene.ledger.clone(),
@@ -114,7 +122,7 @@ pub(crate) fn tenure(
         boot,
         database,
         rules,
-        deadman: deadman(config),
+        deadman,
         vower: Arc::clone(&vower),
         seal,
     };

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use shared::epoch::Epoch;
 use shared::id::DatabaseName;
 use shared::lsn::SystemIdentifier;
 use shared::refusal::Refusal;
@@ -25,6 +26,8 @@ struct Scene {
 impl Scene {
     async fn set() -> Result<Self> {
         let stage = Stage::set("dc2").await?;
+        // Revoked and not granted, as a run has it when it fences: a grant would make the agent fence by itself.
+        stage.store_ticket("dc2", Epoch(2), None).await?;
         let primary = stage.primary().await?;
         let (agent, leader) = stage.agent_of(&primary, "").await?;
         Ok(Self {

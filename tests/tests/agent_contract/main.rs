@@ -2,12 +2,14 @@
 //!
 //! Each test has its own bus, databases and agent; the test itself plays the coordinator.
 
+mod deadman;
 mod fence;
 mod follow;
 mod leader;
 mod lease;
 mod program;
 mod promote;
+mod quarantine;
 mod scale;
 mod stage;
 mod start_gate;

@@ -182,7 +182,7 @@ async fn web(answer: &'static str) -> Result<u16> {
 
 #[tokio::test]
 async fn checks_of_the_service_are_repeated_until_right() -> Result<()> {
-    let stage = Stage::set("dc2").await?;
+    let stage = Stage::set("dc1").await?;
     let primary = stage.primary().await?;
     let (_agent, mut leader) = stage.agent_of(&primary, "").await?;
     let site = SiteName::new("dc1")?;

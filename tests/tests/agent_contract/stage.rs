@@ -203,6 +203,15 @@ impl Agent {
     }
 
     pub(crate) fn start(&mut self) -> Result<()> {
+        self.start_under(self.account.clone())
+    }
+
+    /// With the right to change the packet filter.
+    pub(crate) fn start_as_root(&mut self) -> Result<()> {
+        self.start_under(Account::Caller)
+    }
+
+    fn start_under(&mut self, account: Account) -> Result<()> {
         let process = Process::spawn(&Program {
             name: self.node(),
             executable: binary()?,
@@ -212,7 +221,7 @@ impl Agent {
                 .collect(),
             directory: self.directory.clone(),
             log: self.directory.join("agent.log"),
-            account: self.account.clone(),
+            account,
             ground: Ground::LOOPBACK,
         })?;
         self.process = Some(process);
