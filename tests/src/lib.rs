@@ -12,6 +12,7 @@ pub mod postgres;
 pub mod process;
 pub mod relay;
 pub mod scratch;
+pub mod search;
 pub mod simulation;
 pub mod stayer;
 pub mod writability;
