@@ -58,7 +58,7 @@ pub struct Summary {
     pub found: usize,
     /// Seeded bugs.
     pub seeded: usize,
-    /// Searches that were given up.
+    /// Worlds of which only the nearest states were searched.
     pub incomplete: usize,
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for Found {
         let came_to = match (&self.first, self.complete) {
             (Some((invariant, trace)), _) => format!("{invariant}, in {} steps", trace.len()),
             (None, true) => "every invariant holds".to_owned(),
-            (None, false) => "given up: too many states".to_owned(),
+            (None, false) => "every invariant holds in the nearest states".to_owned(),
         };
         write!(
             f,

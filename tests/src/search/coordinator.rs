@@ -103,6 +103,8 @@ pub(super) struct Ordered {
 pub(super) struct Coordinators {
     stack: Stack,
     rates: [u64; 2],
+    /// What the agents' heartbeats showed before the loss.
+    healthy: [Option<View>; 2],
     told: HashMap<(Id, u8, u8, Told), Id>,
     orders: HashMap<Id, (Id, Order)>,
     leads: HashMap<(u8, u8, u8, Id, Id, [Option<View>; 2]), Id>,
@@ -113,6 +115,7 @@ impl Coordinators {
         Self {
             stack,
             rates: [setup.rates[1], setup.rates[2]],
+            healthy: [None; 2],
             told: HashMap::new(),
             orders: HashMap::new(),
             leads: HashMap::new(),
@@ -162,7 +165,19 @@ impl Coordinators {
         if let Some(core) = self.leads.get(&key) {
             return *core;
         }
-        let mut core = self.fresh(seat, time.saturating_sub(REMEMBERED), term);
+        let mut core = self.fresh(seat, 0, term);
+        let in_force = Input::StackInForce {
+            version: VERSION,
+            stack: Box::new(self.stack.clone()),
+        };
+        core.handle(self.now(seat, 0), in_force);
+        self.feed(
+            tables,
+            &mut core,
+            seat,
+            HEALTHY - 1,
+            Told::Beat(self.healthy),
+        );
         for past in time.saturating_sub(REMEMBERED)..=time {
             self.feed(tables, &mut core, seat, past, Told::Beat(heard));
         }
@@ -184,6 +199,7 @@ impl Coordinators {
     /// # Panics
     /// When no proposal is raised: the model does not know any more what a core needs for one.
     pub(super) fn open(&mut self, tables: &mut Tables, views: [View; 2]) -> Opening {
+        self.healthy = views.map(Some);
         let mut core = self.fresh(0, 0, 1);
         core.handle(
             self.now(0, 0),
@@ -196,9 +212,11 @@ impl Coordinators {
         );
         let ask = Ask::ApplyStack {
             stack: Box::new(self.stack.clone()),
-            replaces: core.stack().map(|(version, _)| version),
+            replaces: None,
         };
         self.ask(&mut core, 0, 0, ask);
+        let version = core.stack().map(|(version, _)| version);
+        assert_eq!(version, Some(VERSION), "the first stack is in force");
         let mut opening = Opening {
             time: 0,
             core: 0,
@@ -313,9 +331,6 @@ impl Coordinators {
             ..now
         };
         let mut core = Core::new(identity, started);
-        let stack = Box::new(self.stack.clone());
-        let version = VERSION;
-        core.handle(started, Input::StackInForce { version, stack });
         core.handle(started, Input::SelfFitness(Fitness::Fit));
         core
     }

@@ -118,6 +118,8 @@ pub(super) struct Setup {
     pub(super) rates: [u64; 3],
     /// Seconds that are searched from the open proposal on.
     pub(super) horizon: u8,
+    /// The operator approves within so many seconds, if at all.
+    pub(super) approve_within: u8,
     pub(super) faults: Faults,
     /// Whether orders and what follows from them take no time: then only the old site and the faults have choices.
     pub(super) prompt: bool,

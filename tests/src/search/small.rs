@@ -36,6 +36,7 @@ pub(super) struct Small {
     rules: Rules,
     lived: HashMap<(Id, u8, Event), Came>,
     until: u8,
+    approve_until: u8,
     /// The state before the approval, for a leader that reads what is old.
     old_durable: Id,
 }
@@ -50,6 +51,7 @@ impl Small {
             tables: Tables::default(),
             lived: HashMap::new(),
             until: 0,
+            approve_until: 0,
             old_durable: 0,
             setup: setup.clone(),
         }
@@ -545,6 +547,12 @@ impl Small {
             all.into_iter()
                 .filter(|action| self.is_possible(world, may, *action)),
         );
+        self.of_coordinators(world, into);
+    }
+
+    /// A coordinator dies, and another takes the lead.
+    fn of_coordinators(&self, world: &World, into: &mut Vec<Action>) {
+        let may = self.setup.faults;
         for seat in 0..2 {
             let leads = world.seats[usize::from(seat)].core.is_some();
             let crashes_left = world.spent.crashes < may.crashes;
@@ -653,7 +661,8 @@ impl Small {
         let open = core.durable().is_some_and(|d| d.open_proposal().is_some());
         let knows = self.setup.kind == Kind::Attested && !self.setup.has(Flaw::BlindOperator);
         let stopped = || !self.rules.writes(&self.host(world, 0), world.time);
-        if open && world.approvals < 1 + u8::from(again) && (!knows || stopped()) {
+        let early = world.time <= self.approve_until;
+        if open && early && world.approvals < 1 + u8::from(again) && (!knows || stopped()) {
             into.push(Action::Approve(seat));
         }
         if world.spent.decisions < self.setup.faults.decisions && is_halted(&core) {
@@ -675,8 +684,9 @@ impl Small {
     ) -> bool {
         for action in actions {
             let prompt = match action {
+                // What a dead coordinator has under way may come at any time.
+                Action::Arrive(seat) => state.seats[usize::from(*seat)].core.is_some(),
                 Action::Perform(_)
-                | Action::Arrive(_)
                 | Action::Acknowledge(_)
                 | Action::Hear(..)
                 | Action::Deliver(1, 0)
@@ -690,6 +700,12 @@ impl Small {
             let after = self.after(state, *action);
             if after != *state {
                 into.push((*action, after));
+                // A coordinator may die between any two of its orders.
+                let mut deaths = Vec::new();
+                self.of_coordinators(state, &mut deaths);
+                for death in deaths {
+                    into.push((death, self.after(state, death)));
+                }
                 return true;
             }
         }
@@ -708,6 +724,7 @@ impl Model for Small {
         });
         let opening = self.coordinators.open(&mut self.tables, views);
         self.until = opening.time + self.setup.horizon;
+        self.approve_until = opening.time + self.setup.approve_within;
         self.old_durable = opening.durable;
         let hosts = [0, 1].map(|number| {
             self.tables

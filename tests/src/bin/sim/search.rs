@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     threads: Option<usize>,
 }
 
-/// Searches; exit code 1 when an invariant did not hold, a seeded bug was not found, or a search was given up.
+/// Searches; exit code 1 when an invariant did not hold or a seeded bug was not found.
 pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     let begun = Instant::now();
     let campaign = Campaign {
@@ -55,8 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
         summary.seeded,
         begun.elapsed().as_secs()
     );
-    let good =
-        summary.violations == 0 && summary.found == summary.seeded && summary.incomplete == 0;
+    let good = summary.violations == 0 && summary.found == summary.seeded;
     if good {
         ExitCode::SUCCESS
     } else {
