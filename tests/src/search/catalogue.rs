@@ -35,6 +35,7 @@ pub(super) fn sound(quick: bool) -> Vec<Setup> {
     setups
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of worlds")]
 fn prompt_worlds(quick: bool) -> Vec<Setup> {
     let strict = Kind::Fencing(StoreLoss::Strict);
     let failsafe = Kind::Fencing(StoreLoss::Failsafe);
@@ -158,6 +159,7 @@ pub(super) fn flawed() -> Vec<Setup> {
     Flaw::ALL.into_iter().map(world_of).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of worlds")]
 fn world_of(flaw: Flaw) -> Setup {
     let strict = Kind::Fencing(StoreLoss::Strict);
     let failsafe = Kind::Fencing(StoreLoss::Failsafe);
@@ -178,6 +180,7 @@ fn world_of(flaw: Flaw) -> Setup {
         | Flaw::NoDriftMargin
         | Flaw::LeaseFromReply
         | Flaw::HungWithoutDeadman
+        | Flaw::AnswerBeforeLook
         | Flaw::DeadmanRestarted => (strict, 13, hang),
         Flaw::RenewedByRead => (strict, 14, NO_FAULTS),
         Flaw::WaitFromRequest => (Kind::Synchronous, 5, NO_FAULTS),

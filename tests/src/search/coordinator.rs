@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use decision::{
-    Announcement, Answer, ApprovalRequest, Ask, Core, Fresh, Identity, Input, Now, Output, Persist,
-    RequestId, RunState,
+    ApprovalRequest, Ask, Core, Fresh, Identity, Input, Now, Output, Persist, RequestId, RunState,
 };
 use shared::clock::{Millis, Mono};
 use shared::epoch::{Epoch, Term};
@@ -99,6 +98,9 @@ pub(super) struct Ordered {
     pub(super) ticket: Id,
 }
 
+/// Who takes the lead when and in which term, with what state and ticket, and what it has heard.
+type Lead = (u8, u8, u8, Id, Id, [Option<View>; 2]);
+
 /// Both coordinators that may lead: the target site's is number 0, the witness site's number 1.
 pub(super) struct Coordinators {
     stack: Stack,
@@ -107,7 +109,7 @@ pub(super) struct Coordinators {
     healthy: [Option<View>; 2],
     told: HashMap<(Id, u8, u8, Told), Id>,
     orders: HashMap<Id, (Id, Order)>,
-    leads: HashMap<(u8, u8, u8, Id, Id, [Option<View>; 2]), Id>,
+    leads: HashMap<Lead, Id>,
 }
 
 impl Coordinators {
@@ -474,13 +476,7 @@ fn next_order(tables: &mut Tables, core: &mut Core) -> Order {
                 let command = tables.commands.keep(*command);
                 return Order::Send { host, command };
             }
-            Output::Persist(Persist::Stack { .. })
-            | Output::Record(_)
-            | Output::Announce(Announcement::Answer {
-                answer: Answer::Accepted { .. } | Answer::Refused { .. },
-                ..
-            })
-            | Output::Announce(Announcement::Progress(_)) => {}
+            Output::Persist(Persist::Stack { .. }) | Output::Record(_) | Output::Announce(_) => {}
         }
     }
     Order::Nothing

@@ -240,7 +240,7 @@ impl Rules {
             Event::Answered => self.answered(host, now),
             Event::Delivered(command) => return self.deliver(host, now.mono, command, find),
             Event::Work => return self.work(host, now, find),
-            Event::Confirm(ticket) => return self.confirm(host, now, ticket, find),
+            Event::Confirm(ticket) => return Self::confirm(host, now, ticket, find),
             Event::Vouched(peer) => {
                 if let Some((_, words)) = &mut host.asked {
                     words[usize::from(peer)] = true;
@@ -248,8 +248,9 @@ impl Rules {
             }
             Event::Extended => {
                 if let (Some((attempt, _)), Some(lease)) = (host.asked.take(), &mut host.lease) {
+                    lease.look(now);
                     lease.extend(attempt, now);
-                    self.guard(host, now);
+                    self.heed(host, now);
                 }
             }
             Event::Promise => {
@@ -351,8 +352,16 @@ impl Rules {
 
     /// The agent's turn over its lease.
     fn look(&self, host: &mut Host, now: Reading) {
-        let Some(lease) = &mut host.lease else { return };
-        lease.look(now);
+        if let Some(lease) = &mut host.lease {
+            lease.look(now);
+        }
+        self.heed(host, now);
+        self.renew(host, now);
+    }
+
+    /// What the lease says of the database is done.
+    fn heed(&self, host: &mut Host, now: Reading) {
+        let Some(lease) = &host.lease else { return };
         match lease.verdict(now) {
             LeaseVerdict::Serve { .. } => self.guard(host, now),
             LeaseVerdict::Close => host.database.closes = Some(now.mono),
@@ -367,10 +376,8 @@ impl Rules {
                 host.lease = None;
                 host.renewal = Renewal::None;
                 host.asked = None;
-                return;
             }
         }
-        self.renew(host, now);
     }
 
     fn renew(&self, host: &mut Host, now: Reading) {
@@ -395,14 +402,23 @@ impl Rules {
         };
         host.renewal = Renewal::None;
         let Some(lease) = &mut host.lease else { return };
-        if accepted {
-            let from_reply = self.setup.has(Flaw::LeaseFromReply);
-            let attempt = if from_reply { lease.send(now) } else { sent };
-            lease.accept(attempt, now);
-            host.asked = None;
+        // Before anything else: an answer that waited while the process hung is as old as the hang.
+        let unlooked = self.setup.has(Flaw::AnswerBeforeLook);
+        if !unlooked {
+            lease.look(now);
+        }
+        if !accepted {
+            lease.depose();
+            return;
+        }
+        let from_reply = self.setup.has(Flaw::LeaseFromReply);
+        let attempt = if from_reply { lease.send(now) } else { sent };
+        lease.accept(attempt, now);
+        host.asked = None;
+        if unlooked {
             self.guard(host, now);
         } else {
-            lease.depose();
+            self.heed(host, now);
         }
     }
 
@@ -487,7 +503,14 @@ impl Rules {
                 host.renewal = Renewal::None;
                 finished(host, &command)
             }
-            _ => finished(host, &command),
+            (
+                Action::Check { .. }
+                | Action::Follow { .. }
+                | Action::Scale { .. }
+                | Action::Hook { .. }
+                | Action::Verify { .. },
+                _,
+            ) => finished(host, &command),
         }
     }
 
@@ -534,7 +557,7 @@ impl Rules {
     }
 
     /// The store is asked to confirm the grant (`agent/src/grant.rs`).
-    fn confirm(&self, host: &mut Host, now: Reading, ticket: Id, find: Find<'_>) -> Effect {
+    fn confirm(host: &mut Host, now: Reading, ticket: Id, find: Find<'_>) -> Effect {
         let Some(errand) = host.errand else {
             return Effect::default();
         };
@@ -581,7 +604,11 @@ impl Rules {
             let done = match &command.action {
                 Action::Promote { .. } => host.database.primary,
                 Action::Fence { .. } => !host.database.up,
-                _ => false,
+                Action::Check { .. }
+                | Action::Follow { .. }
+                | Action::Scale { .. }
+                | Action::Hook { .. }
+                | Action::Verify { .. } => false,
             };
             let state = if done {
                 done_state()

@@ -18,6 +18,8 @@ pub enum Flaw {
     KilledWithoutDeadman,
     /// The kernel's timer is set to its whole span at every tick, not to what is left since the last renewal.
     DeadmanRestarted,
+    /// An agent that hung takes an answer from before, and opens the port, before it looks at its lease.
+    AnswerBeforeLook,
     /// Self-fencing is off, and the operator vouches without knowing.
     BlindOperator,
     /// An agent promotes by the epoch that it remembers, without a grant confirmed in the store.
@@ -48,13 +50,14 @@ pub enum Flaw {
 
 impl Flaw {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::WaitTooShort,
         Self::NoDriftMargin,
         Self::LeaseFromReply,
         Self::HungWithoutDeadman,
         Self::KilledWithoutDeadman,
         Self::DeadmanRestarted,
+        Self::AnswerBeforeLook,
         Self::BlindOperator,
         Self::GrantNotConfirmed,
         Self::ReplayedPromote,
@@ -79,6 +82,7 @@ impl Flaw {
             Self::HungWithoutDeadman => "hung without deadman",
             Self::KilledWithoutDeadman => "killed without deadman",
             Self::DeadmanRestarted => "deadman restarted",
+            Self::AnswerBeforeLook => "answer before look",
             Self::BlindOperator => "blind operator",
             Self::GrantNotConfirmed => "grant not confirmed",
             Self::ReplayedPromote => "replayed promote",

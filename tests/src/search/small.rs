@@ -374,6 +374,7 @@ impl Small {
     }
 
     /// What a world comes to by an action.
+    #[expect(clippy::too_many_lines, reason = "one arm an action reads as a table")]
     fn after(&mut self, before: &World, action: Action) -> World {
         let mut world = *before;
         match action {
@@ -460,6 +461,10 @@ impl Small {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the few actions that matter here stand out; any other is no such one"
+    )]
     fn befall(&mut self, world: &mut World, action: Action) {
         let (host, event) = match action {
             Action::Hang(host) => {
@@ -508,6 +513,10 @@ impl Small {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the few actions that matter here stand out; any other is no such one"
+    )]
     fn is_possible(&self, world: &World, may: Faults, action: Action) -> bool {
         let spent = world.spent;
         let host = |number: u8| self.host(world, number);
@@ -676,6 +685,10 @@ impl Small {
 
 impl Small {
     /// Where orders are carried out without delay, the first of them that changes anything is all that happens.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the few actions that matter here stand out; any other is no such one"
+    )]
     fn follow_prompt(
         &mut self,
         state: &World,
