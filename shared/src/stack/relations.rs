@@ -29,6 +29,9 @@ fn eligible(stack: &Stack) -> impl Iterator<Item = &SiteName> {
 }
 
 fn known_sites(stack: &Stack) -> String {
+    if stack.sites.is_empty() {
+        return "a site of the file, which names none".to_owned();
+    }
     let names: Vec<&str> = stack.sites.keys().map(SiteName::as_str).collect();
     names.join(" | ")
 }
@@ -141,9 +144,7 @@ fn nodes_keep_to_one_site(stack: &Stack, top: &Section<'_>) {
 
 fn placed(stack: &Stack, top: &Section<'_>) {
     let mut tables: Vec<(String, BTreeSet<&SiteName>)> = Vec::new();
-    if !stack.workloads.is_empty() {
-        tables.push(("clusters".to_owned(), stack.clusters.keys().collect()));
-    }
+    tables.push(("clusters".to_owned(), stack.clusters.keys().collect()));
     for (index, route) in stack.routes.iter().enumerate() {
         tables.push((
             format!("route[{index}].nodes"),
@@ -170,7 +171,9 @@ fn placed(stack: &Stack, top: &Section<'_>) {
                 known_sites(stack),
             );
         }
-        for site in eligible(stack).filter(|site| !sites.contains(site)) {
+        // Clusters are for workloads: without one, none is needed.
+        let needed = key != "clusters" || !stack.workloads.is_empty();
+        for site in eligible(stack).filter(|site| needed && !sites.contains(site)) {
             top.problem(
                 &key,
                 format!("nothing for site {site}"),

@@ -33,3 +33,45 @@ fn a_changed_number_is_one_line_by_its_name() {
         .collect();
     assert_eq!(lines, ["~ workloads.synapse-main.replicas = 1 -> 9"]);
 }
+
+/// The least that a stack file may say: no cluster, no workload, no route, no check.
+const BARE: &str = r#"
+schema = 1
+name = "ess"
+sites = { dc1 = { role = "primary" }, dc2 = { role = "standby" }, dc3 = { role = "witness" } }
+[[database]]
+name = "main"
+member = [
+    { site = "dc1", node = "dc1-db", address = "db1.example.org:5432" },
+    { site = "dc2", node = "dc2-db", address = "db2.example.org:5432" },
+]
+"#;
+
+fn keys_of_problems(text: &str) -> Vec<String> {
+    let problems = Stack::parse("stack.toml", text).unwrap_err().problems;
+    for problem in &problems {
+        assert!(!problem.allowed.is_empty(), "{problem:?}");
+    }
+    problems.into_iter().map(|problem| problem.key).collect()
+}
+
+#[test]
+fn a_cluster_of_an_unknown_site_is_a_problem_also_without_workloads() {
+    Stack::parse("stack.toml", BARE).unwrap();
+    let clusters = |line: &str| format!("{BARE}[clusters]\n{line}\n");
+    Stack::parse("stack.toml", &clusters("dc2 = \"dc2-k8s\"")).unwrap();
+    assert_eq!(
+        keys_of_problems(&clusters("silence = \"7s\"")),
+        ["clusters.silence"]
+    );
+}
+
+#[test]
+fn where_no_site_is_named_what_is_allowed_is_said_all_the_same() {
+    let (start, rest) = BARE.split_once("sites =").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    assert!(
+        keys_of_problems(&format!("{start}{rest}"))
+            .contains(&"database[0].member[0].site".to_owned())
+    );
+}
