@@ -203,3 +203,73 @@ fn the_worst_gap_is_what_was_reached_before_a_renewal() {
     run(&mut lease, 11_250, 13_000);
     assert_eq!(lease.worst_gap_ms(), Millis(11_200));
 }
+
+#[test]
+fn other_spans_count_from_the_instant_they_are_given() {
+    let mut lease = held();
+    run(&mut lease, 0, 20_000);
+    assert!(matches!(lease.verdict(at(20_000)), Verdict::Serve { .. }));
+    lease.keep(Terms {
+        demote_after_ms: Millis(15_000),
+        ..TERMS
+    });
+    let why = Why::Expired {
+        age_ms: Millis(20_000),
+    };
+    assert_eq!(lease.verdict(at(20_000)), Verdict::Stop(why));
+}
+
+#[test]
+fn doubt_asks_for_one_renewal_at_once_and_then_in_the_usual_time() {
+    let mut lease = held();
+    lease.send(at(1_000));
+    assert!(!lease.renewal_due(at(3_999)));
+    assert!(lease.renewal_due(at(4_000)), "the usual time");
+    lease.send(at(4_000));
+    lease.look(at(5_000));
+    lease.look(at(6_100));
+    assert!(lease.renewal_due(at(6_100)), "a pause was noticed since");
+    lease.send(at(6_100));
+    assert!(!lease.renewal_due(at(6_100)), "it was asked in that doubt");
+    assert!(!lease.renewal_due(at(9_099)));
+    assert!(lease.renewal_due(at(9_100)));
+}
+
+/// A reading whose wall clock has jumped forward.
+fn jumped(mono: u64) -> Reading {
+    Reading {
+        wall: UnixMillis(1_000_000 + mono + 3_600_000),
+        ..at(mono)
+    }
+}
+
+#[test]
+fn a_wall_clock_that_jumps_closes_the_port_or_else_stops() {
+    assert_eq!(held().verdict(jumped(500)), Verdict::Close);
+    let terms = Terms {
+        closable: false,
+        ..TERMS
+    };
+    let lease = Lease::anchored(terms, at(0), at(0));
+    let why = Why::Unproved { for_ms: Millis(0) };
+    assert_eq!(lease.verdict(jumped(500)), Verdict::Stop(why));
+}
+
+#[test]
+fn a_port_that_can_be_closed_is_closed_however_long_the_doubt_lasts() {
+    let lease = Lease::unproved(TERMS, at(0));
+    assert_eq!(lease.verdict(at(0)), Verdict::Close);
+    assert_eq!(lease.verdict(at(3_999)), Verdict::Close);
+    assert_eq!(lease.verdict(at(20_000)), Verdict::Close);
+}
+
+#[test]
+fn a_renewal_of_the_same_instant_still_takes_the_place_of_the_peers_word() {
+    let mut lease = held();
+    let attempt = lease.send(at(2_000));
+    lease.extend(attempt, at(2_010));
+    assert!(lease.is_vouched());
+    let attempt = lease.send(at(2_000));
+    lease.accept(attempt, at(2_020));
+    assert!(!lease.is_vouched());
+}

@@ -349,3 +349,33 @@ fn a_promise_is_kept_over_a_restart_until_it_has_run_out() {
     drop(ledger);
     assert_eq!(open(directory.path()).unwrap().promised(), None);
 }
+
+#[test]
+fn what_was_seen_of_the_store_is_said_as_it_was_seen() {
+    let mut record = Record::empty(&identity());
+    assert_eq!(record.seen(), None);
+    record.see(&ticket(1, 5), 7);
+    let seen = Seen {
+        incarnation: ticket(1, 5).incarnation,
+        epoch: Epoch(5),
+        revision: 7,
+    };
+    assert_eq!(record.seen(), Some(seen));
+}
+
+#[test]
+fn a_database_that_is_kept_down_is_so_until_it_is_let_go() {
+    let fenced = Fenced {
+        epoch: Epoch(6),
+        at: UnixMillis(1),
+        reason: "another site holds epoch 6".to_owned(),
+    };
+    let mut record = Record::empty(&identity());
+    assert_eq!(record.fenced(), None);
+    record.keep_fenced(Some(fenced.clone()));
+    assert_eq!(record.fenced(), Some(&fenced));
+    let again = Record::parse(&record.text(), &identity()).unwrap();
+    assert_eq!(again.fenced(), Some(&fenced), "also after a restart");
+    record.keep_fenced(None);
+    assert_eq!(record.fenced(), None);
+}

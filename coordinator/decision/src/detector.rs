@@ -40,7 +40,7 @@ pub(crate) struct Detector {
     pub(crate) quiet_since: Option<Mono>,
     /// Since when somebody sights it and nobody misses it.
     pub(crate) sighted_since: Option<Mono>,
-    /// Entries into suspicion.
+    /// The newest entries into suspicion, oldest first.
     suspicions: Vec<Mono>,
 }
 
@@ -66,13 +66,11 @@ impl Detector {
         };
         let misses = |t| matches!(t, Tally::SomeSilent | Tally::AllSilent);
         if misses(tally) && !misses(self.tally) {
-            self.suspicions
-                .retain(|at| at.after(FLAPPING_WINDOW_MS) > now);
-            // The oldest is of no use once enough are kept.
+            self.suspicions.push(now);
+            // Older ones than those that count together are of no use.
             if self.suspicions.len() > FLAPPING_ENTRIES {
                 self.suspicions.remove(0);
             }
-            self.suspicions.push(now);
         }
         self.quiet_since = if tally == Tally::AllSilent {
             self.quiet_since.or(Some(now))
@@ -125,3 +123,6 @@ fn tally(votes: &[ObserverVote]) -> Tally {
         _ => Tally::SomeSilent,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -404,3 +404,6 @@ impl Core {
 pub(crate) fn waivable(step: &Step) -> bool {
     !NOT_WAIVABLE.contains(&step.work.kind())
 }
+
+#[cfg(test)]
+mod tests;
