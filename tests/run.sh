@@ -79,7 +79,7 @@ prepare() {
 }
 
 stage_fmt() {
-    cargo fmt --all --check
+    cargo fmt --all --check && rustfmt --check --edition 2024 tests/fuzz/targets/*.rs
 }
 
 stage_clippy() {

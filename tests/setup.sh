@@ -45,6 +45,8 @@ LAB_ENV=$("$ROOT/deploy/lab/setup.sh" --print-env)
 source "$ROOT/deploy/lab/lib/cache.sh"
 # shellcheck source=deploy/lab/lib/packages.sh
 source "$ROOT/deploy/lab/lib/packages.sh"
+# shellcheck source=deploy/lab/lib/cargo.sh
+source "$ROOT/deploy/lab/lib/cargo.sh"
 # shellcheck source=deploy/lab/lib/go.sh
 source "$ROOT/deploy/lab/lib/go.sh"
 # shellcheck source=deploy/lab/lib/kubernetes.sh
@@ -74,24 +76,8 @@ install_nats_cli() {
 }
 
 install_cargo_deny() {
-    local candidate
-    for candidate in "${POINTSMAN_CARGO_DENY:-}" "$(command -v cargo-deny || true)" "$CACHE/bin/cargo-deny"; do
-        if [ -x "$candidate" ] && at_least "$("$candidate" --version | sed 's/^cargo-deny //')" "$CARGO_DENY_WANTED"; then
-            CARGO_DENY=$candidate
-            return 0
-        fi
-    done
-    say "building cargo-deny $CARGO_DENY_WANTED into $CACHE/bin; this takes minutes, once"
-    local started=$SECONDS
-    scratch
-    # By the workspace's toolchain, but not into its target directory: this is a tool, not a part.
-    (cd "$ROOT" && env -u RUSTFLAGS -u CARGO_BUILD_TARGET CARGO_TARGET_DIR="$SCRATCH/deny" nice -n 10 \
-        cargo install --quiet --locked --no-track --root "$SCRATCH/deny-root" \
-        --version "$CARGO_DENY_WANTED" cargo-deny >&2 9>&-) ||
-        fail "cargo-deny could not be built: install it (cargo install --locked cargo-deny), then run this again"
-    keep "$SCRATCH/deny-root/bin/cargo-deny" "$CACHE/bin/cargo-deny"
-    CARGO_DENY=$CACHE/bin/cargo-deny
-    say "built cargo-deny in $((SECONDS - started)) s"
+    cargo_tool cargo-deny "$CARGO_DENY_WANTED" "${POINTSMAN_CARGO_DENY:-}"
+    CARGO_DENY=$TOOL
 }
 
 trap drop_scratch EXIT

@@ -17,6 +17,7 @@ use shared::wire::{Command, ReportState, Ticket};
 use tokio::sync::oneshot;
 
 use self::disk::Disk;
+pub use self::disk::{content_of, file_of};
 pub use self::record::{Entry, Fenced, Promised, Record, RecordError, Seen};
 use crate::gate::{Identity, Known};
 

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod bench;
+pub mod fuzzing;
 pub mod ground;
 pub mod kubernetes;
 pub mod lab;

@@ -15,6 +15,29 @@ use super::LedgerError;
 /// Largest ledger read, in bytes.
 const LEDGER_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The text of a ledger file with this content, which has no line end.
+pub fn file_of(content: &str) -> String {
+    let digest = ContentDigest::of_bytes(content.as_bytes());
+    format!("{content}\n{digest}\n")
+}
+
+/// The content of a ledger file.
+///
+/// # Errors
+/// What is wrong with the file, as a sentence, for anything but what [`file_of`] gives.
+pub fn content_of(file: &[u8]) -> Result<&str, &'static str> {
+    let text = std::str::from_utf8(file).map_err(|_| "it is no text")?;
+    let (content, digest) = text
+        .strip_suffix('\n')
+        .and_then(|lines| lines.split_once('\n'))
+        .ok_or("it is cut short")?;
+    if ContentDigest::of_bytes(content.as_bytes()).as_str() == digest {
+        Ok(content)
+    } else {
+        Err("its content does not match its digest")
+    }
+}
+
 /// The state directory, locked.
 #[derive(Debug)]
 pub(super) struct Disk {
@@ -62,10 +85,9 @@ impl Disk {
 
     /// Replaces the content; it is on the disk when this returns.
     pub(super) fn write(&self, content: &str) -> io::Result<()> {
-        let digest = ContentDigest::of_bytes(content.as_bytes());
         let beside = self.directory.join("ledger.new");
         let mut file = File::create(&beside)?;
-        file.write_all(format!("{content}\n{digest}\n").as_bytes())?;
+        file.write_all(file_of(content).as_bytes())?;
         file.sync_all()?;
         drop(file);
         std::fs::rename(&beside, self.path())?;
@@ -113,14 +135,7 @@ pub(super) fn read(directory: &Path) -> Result<Option<String>, LedgerError> {
         path: path.clone(),
         source,
     })?;
-    let text = String::from_utf8(bytes).map_err(|_| corrupt("it is no text"))?;
-    let (content, digest) = text
-        .strip_suffix('\n')
-        .and_then(|lines| lines.split_once('\n'))
-        .ok_or_else(|| corrupt("it is cut short"))?;
-    if ContentDigest::of_bytes(content.as_bytes()).as_str() != digest {
-        return Err(corrupt("its content does not match its digest"));
-    }
+    let content = content_of(&bytes).map_err(corrupt)?;
     Ok(Some(content.to_owned()))
 }
 

@@ -1,0 +1,7 @@
+//! The two daemons' own files.
+#![no_main]
+
+#[path = "../../src/fuzzing/mod.rs"]
+mod fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::check("configuration", bytes));

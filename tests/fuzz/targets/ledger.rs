@@ -1,0 +1,7 @@
+//! The agent's ledger.
+#![no_main]
+
+#[path = "../../src/fuzzing/mod.rs"]
+mod fuzzing;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzing::check("ledger", bytes));
