@@ -456,6 +456,8 @@ impl Rules {
             term: host.record.term(),
             known: known.as_ref(),
             running: running.as_ref(),
+            promised: None,
+            regressed: None,
             command_age_max: COMMAND_AGE_MAX,
         };
         match admit(&state, &command, now) {

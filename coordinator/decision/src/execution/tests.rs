@@ -23,6 +23,7 @@ fn step(number: u32, group: u32, on_failure: OnFailure) -> Step {
         deadline_ms: Millis(5_000),
         point_of_no_return: false,
         on_failure,
+        fence: None,
     }
 }
 
@@ -78,6 +79,7 @@ fn run(outcomes: &[(u32, StepOutcome)]) -> Run {
             plan: digest,
             operator: Actor::new("anna"),
             approved_at: UnixMillis(0),
+            automatic: false,
         },
         attestation: None,
         overrides: BTreeMap::new(),
@@ -87,6 +89,7 @@ fn run(outcomes: &[(u32, StepOutcome)]) -> Run {
         epoch: None,
         grant: None,
         resumed: false,
+        proofs: Vec::new(),
         steps: outcomes
             .iter()
             .map(|(number, outcome)| (*number, record(outcome)))
