@@ -21,7 +21,6 @@ use crate::proposal::CandidateChoice;
 
 /// Shortest time in which the old site's agent is tried to be reached for the fence.
 const FENCE_TRY_MIN: Millis = Millis::seconds(1);
-
 /// Why a fence that fails does not halt a run by itself.
 const GRADED: &str = "the grade that is reached is checked before the grant";
 

@@ -1,28 +1,18 @@
 //! A database host: the real gate, ledger record and lease; around them a database that writes or does not, a
 //! kernel's timer on its port, and an agent that can hang, be killed and be started again.
 
-use agent::gate::{GateState, Identity, Modules, RunningCommand, SentHeartbeats, Verdict, admit};
-use agent::lease::{Attempt, Lease, Reading, Terms, Verdict as LeaseVerdict};
-use agent::ledger::{Fenced, Record};
+use agent::gate::Identity;
+use agent::lease::{Attempt, Lease, Reading, Terms};
+use agent::ledger::Record;
 use shared::clock::{Millis, Mono, UnixMillis};
-use shared::id::{CommandId, DatabaseName, ProcessId, StackName};
-use shared::refusal::Refusal;
-use shared::stack::{LeasePolicy, StoreLoss};
-use shared::wire::{Action, Command, PROGRESS_BEGUN, Report, ReportState, Ticket};
+use shared::id::{CommandId, ProcessId, StackName};
+use shared::stack::LeasePolicy;
+use shared::wire::{Command, Report, Ticket};
 use uuid::Uuid;
 
-use super::ground::{WALL, clock, node, site};
+use super::ground::{clock, node, site};
 use super::setup::{Flaw, Setup};
 use super::table::Id;
-
-/// Heartbeats that are remembered: older ones are too old for any command.
-const BEATS: usize = 8;
-/// Commands that a ledger keeps.
-const LEDGER_COMMANDS: usize = 64;
-/// A command may be so old.
-const COMMAND_AGE_MAX: Millis = Millis::seconds(10);
-/// What a confirmed grant allows must have begun by then (`agent/src/grant.rs`).
-const FRESH: Millis = Millis::seconds(1);
 
 /// A database's role as a heartbeat shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -177,8 +167,8 @@ pub(super) fn process(number: u8) -> ProcessId {
 
 /// Under which rules hosts live.
 pub(super) struct Rules {
-    setup: Setup,
-    policy: LeasePolicy,
+    pub(super) setup: Setup,
+    pub(super) policy: LeasePolicy,
     wait: Millis,
 }
 
@@ -295,7 +285,7 @@ impl Rules {
         })
     }
 
-    fn reading(&self, host: &Host, time: u8) -> Reading {
+    pub(super) fn reading(&self, host: &Host, time: u8) -> Reading {
         let rate = self.setup.rates[usize::from(host.site)];
         let mono = clock(time.saturating_sub(host.lost), rate);
         Reading {
@@ -304,330 +294,15 @@ impl Rules {
         }
     }
 
-    const fn has_deadman(&self) -> bool {
+    pub(super) const fn has_deadman(&self) -> bool {
         !matches!(
             self.setup.flaw,
             Some(Flaw::HungWithoutDeadman | Flaw::KilledWithoutDeadman)
         )
     }
 
-    const fn terms(&self) -> Terms {
+    pub(super) const fn terms(&self) -> Terms {
         Terms::of(&self.policy, Millis(1_000), self.has_deadman())
-    }
-
-    /// Sets the kernel's timer to what is left of the lease; it may be late by what the policy says.
-    fn guard(&self, host: &mut Host, now: Reading) {
-        let Some(lease) = &host.lease else { return };
-        if !self.has_deadman() {
-            return;
-        }
-        let left = if self.setup.has(Flaw::DeadmanRestarted) {
-            self.policy.deadman_after_ms
-        } else {
-            lease.deadman_ms(now)
-        };
-        let late = self.policy.deadman_within_ms;
-        host.database.closes = Some(now.mono.after(left).after(late));
-    }
-
-    fn second(&self, host: &mut Host, time: u8) {
-        if host.paused {
-            host.lost += 1;
-            return;
-        }
-        if host.database.stopping {
-            host.database.stopping = false;
-            host.database.up = false;
-        }
-        if host.life != Life::Up {
-            return;
-        }
-        host.beats.push(time);
-        if host.beats.len() > BEATS {
-            host.beats.remove(0);
-        }
-        let now = self.reading(host, time);
-        self.look(host, now);
-    }
-
-    /// The agent's turn over its lease.
-    fn look(&self, host: &mut Host, now: Reading) {
-        if let Some(lease) = &mut host.lease {
-            lease.look(now);
-        }
-        self.heed(host, now);
-        self.renew(host, now);
-    }
-
-    /// What the lease says of the database is done.
-    fn heed(&self, host: &mut Host, now: Reading) {
-        let Some(lease) = &host.lease else { return };
-        match lease.verdict(now) {
-            LeaseVerdict::Serve { .. } => self.guard(host, now),
-            LeaseVerdict::Close => host.database.closes = Some(now.mono),
-            LeaseVerdict::Stop(_) => {
-                host.database.stopping = host.database.up;
-                let fenced = Fenced {
-                    epoch: host.record.epoch(),
-                    at: WALL,
-                    reason: "the lease is lost".to_owned(),
-                };
-                host.record.keep_fenced(Some(fenced));
-                host.lease = None;
-                host.renewal = Renewal::None;
-                host.asked = None;
-            }
-        }
-    }
-
-    fn renew(&self, host: &mut Host, now: Reading) {
-        let Some(lease) = &mut host.lease else { return };
-        if let Renewal::Sent(_, at) | Renewal::Answered(_, at, _) = host.renewal
-            && now.mono.since(at) >= self.policy.attempt_ms
-        {
-            host.renewal = Renewal::None;
-            if self.policy.store_loss == StoreLoss::Failsafe {
-                host.asked = Some((lease.send(now), [false, false]));
-                return;
-            }
-        }
-        if host.renewal == Renewal::None && lease.renewal_due(now) {
-            host.renewal = Renewal::Sent(lease.send(now), now.mono);
-        }
-    }
-
-    fn answered(&self, host: &mut Host, now: Reading) {
-        let Renewal::Answered(sent, _, accepted) = host.renewal else {
-            return;
-        };
-        host.renewal = Renewal::None;
-        let Some(lease) = &mut host.lease else { return };
-        // Before anything else: an answer that waited while the process hung is as old as the hang.
-        let unlooked = self.setup.has(Flaw::AnswerBeforeLook);
-        if !unlooked {
-            lease.look(now);
-        }
-        if !accepted {
-            lease.depose();
-            return;
-        }
-        let from_reply = self.setup.has(Flaw::LeaseFromReply);
-        let attempt = if from_reply { lease.send(now) } else { sent };
-        lease.accept(attempt, now);
-        host.asked = None;
-        if unlooked {
-            self.guard(host, now);
-        } else {
-            self.heed(host, now);
-        }
-    }
-
-    fn deliver(&self, host: &mut Host, now: Mono, id: Id, find: Find<'_>) -> Effect {
-        let command = find.command(id);
-        let forgetful = self.setup.has(Flaw::ReplayedPromote);
-        let mut sent = SentHeartbeats::default();
-        for beat in &host.beats {
-            let at = clock(
-                beat.saturating_sub(host.lost),
-                self.setup.rates[usize::from(host.site)],
-            );
-            sent.note(u64::from(*beat) + 1, at);
-        }
-        let mut identity = identity(host.site, host.process);
-        if forgetful {
-            sent.note(command.anchor.sequence, now);
-            identity.process = command.anchor.process;
-        }
-        let running = host.errand.map(|errand| RunningCommand {
-            id: find.command(errand.command).id,
-            state: begun(),
-        });
-        let known = host.record.known(command.id);
-        let modules = Modules {
-            database: DatabaseName::new("main").ok(),
-            pgdata: true,
-            ..Modules::default()
-        };
-        let state = GateState {
-            identity: &identity,
-            modules: &modules,
-            sent: &sent,
-            epoch: host.record.epoch(),
-            term: host.record.term(),
-            known: known.as_ref(),
-            running: running.as_ref(),
-            promised: None,
-            regressed: None,
-            command_age_max: COMMAND_AGE_MAX,
-        };
-        match admit(&state, &command, now) {
-            Verdict::Start { .. } => {
-                host.record.begin(&command, WALL, LEDGER_COMMANDS);
-                host.errand = Some(Errand {
-                    command: id,
-                    stage: Stage::Begun,
-                });
-                Effect {
-                    report: Some(report(host, &command, begun())),
-                    begun: command.action.changes().then_some(id),
-                    repeated: host.finished.contains(&command.id),
-                    ..Effect::default()
-                }
-            }
-            Verdict::Replay(state) => said(host, &command, state),
-            Verdict::Refuse(refusal) => said(host, &command, ReportState::Refused(refusal)),
-        }
-    }
-
-    /// The running command goes on by one step.
-    fn work(&self, host: &mut Host, now: Reading, find: Find<'_>) -> Effect {
-        let Some(errand) = host.errand else {
-            return Effect::default();
-        };
-        let command = find.command(errand.command);
-        match (&command.action, errand.stage) {
-            (Action::Promote { .. }, Stage::Begun) if self.confirms() => {
-                let stage = Stage::Asking(now.mono);
-                host.errand = Some(Errand { stage, ..errand });
-                Effect::default()
-            }
-            (Action::Promote { .. }, Stage::Begun) => self.promote(host, now, errand, find),
-            (Action::Promote { .. }, Stage::Asking(_)) => Effect::default(),
-            (Action::Promote { .. }, Stage::Confirmed(since)) => {
-                if now.mono.since(since) > FRESH {
-                    return refused(host, &command, "the confirmation is too old");
-                }
-                self.promote(host, now, errand, find)
-            }
-            (Action::Fence { .. }, _) => {
-                host.database.up = false;
-                host.lease = None;
-                host.renewal = Renewal::None;
-                finished(host, &command)
-            }
-            (
-                Action::Check { .. }
-                | Action::Follow { .. }
-                | Action::Scale { .. }
-                | Action::Hook { .. }
-                | Action::Verify { .. },
-                _,
-            ) => finished(host, &command),
-        }
-    }
-
-    const fn confirms(&self) -> bool {
-        !matches!(
-            self.setup.flaw,
-            Some(Flaw::GrantNotConfirmed | Flaw::ReplayedPromote)
-        )
-    }
-
-    fn promote(&self, host: &mut Host, now: Reading, errand: Errand, find: Find<'_>) -> Effect {
-        let command = find.command(errand.command);
-        if host.promised.is_some_and(|until| now.mono < until) {
-            return refused(host, &command, "this agent has promised not to promote yet");
-        }
-        let standby = host.database.up && !host.database.primary;
-        if !standby {
-            let state = ReportState::Failed {
-                took_ms: Millis(0),
-                reason: "it is no standby".to_owned(),
-                pending: false,
-            };
-            host.record.finish(command.id, state.clone());
-            host.errand = None;
-            return said(host, &command, state);
-        }
-        host.database.primary = true;
-        host.database.timeline += 1;
-        if self.policy.enforces() {
-            let since = match errand.stage {
-                Stage::Confirmed(since) | Stage::Asking(since) => since,
-                Stage::Begun => now.mono,
-            };
-            let anchor = Reading {
-                mono: since,
-                wall: UnixMillis(since.0),
-            };
-            host.lease = Some(Lease::anchored(self.terms(), anchor, now));
-            self.guard(host, now);
-        }
-        let mut effect = finished(host, &command);
-        effect.promoted = Some(errand.command);
-        effect
-    }
-
-    /// The store is asked to confirm the grant (`agent/src/grant.rs`).
-    fn confirm(host: &mut Host, now: Reading, ticket: Id, find: Find<'_>) -> Effect {
-        let Some(errand) = host.errand else {
-            return Effect::default();
-        };
-        let Stage::Asking(since) = errand.stage else {
-            return Effect::default();
-        };
-        let command = find.command(errand.command);
-        let ticket = find.ticket(ticket);
-        let fits = command.grant.is_some_and(|grant| {
-            ticket.epoch == grant.epoch
-                && ticket.holder == site(host.site.into())
-                && ticket.grant == Some(grant.nonce)
-        });
-        if !fits {
-            return refused(host, &command, "the ticket is another");
-        }
-        host.record.see(&ticket, 1);
-        if now.mono.since(since) > FRESH {
-            return refused(host, &command, "the store has answered too late");
-        }
-        host.errand = Some(Errand {
-            stage: Stage::Confirmed(since),
-            ..errand
-        });
-        Effect {
-            confirmed: true,
-            ..Effect::default()
-        }
-    }
-
-    /// A new process of the agent: it reads its ledger and knows nothing of renewals.
-    fn start(&self, host: &mut Host, now: Reading) {
-        host.life = Life::Up;
-        host.process += 1;
-        host.beats.clear();
-        if self.setup.has(Flaw::ReplayedPromote) {
-            host.record = Record::empty(&identity(host.site, host.process));
-        }
-        if self.setup.has(Flaw::PromiseForgotten) {
-            host.promised = None;
-        }
-        let open: Vec<Command> = host.record.unfinished().cloned().collect();
-        for command in open {
-            let done = match &command.action {
-                Action::Promote { .. } => host.database.primary,
-                Action::Fence { .. } => !host.database.up,
-                Action::Check { .. }
-                | Action::Follow { .. }
-                | Action::Scale { .. }
-                | Action::Hook { .. }
-                | Action::Verify { .. } => false,
-            };
-            let state = if done {
-                done_state()
-            } else {
-                ReportState::Interrupted {
-                    found: "not done".to_owned(),
-                    repeatable: true,
-                }
-            };
-            if done {
-                host.finished.push(command.id);
-            }
-            host.record.finish(command.id, state);
-        }
-        if host.database.up && host.database.primary && self.policy.enforces() {
-            host.lease = Some(Lease::unproved(self.terms(), now));
-        }
     }
 }
 
@@ -636,16 +311,16 @@ impl Rules {
 pub(super) struct Find<'a>(pub(super) &'a super::ground::Tables);
 
 impl Find<'_> {
-    fn command(self, id: Id) -> Command {
+    pub(super) fn command(self, id: Id) -> Command {
         (*self.0.commands.get(id)).clone()
     }
 
-    fn ticket(self, id: Id) -> Ticket {
+    pub(super) fn ticket(self, id: Id) -> Ticket {
         (*self.0.tickets.get(id)).clone()
     }
 }
 
-fn identity(number: u8, process_number: u8) -> Identity {
+pub(super) fn identity(number: u8, process_number: u8) -> Identity {
     Identity {
         stack: StackName::new("small").expect("a name"),
         site: site(number.into()),
@@ -660,58 +335,6 @@ fn kill(host: &mut Host) {
     host.lease = None;
     host.renewal = Renewal::None;
     host.asked = None;
-}
-
-fn begun() -> ReportState {
-    ReportState::Running {
-        for_ms: Millis(0),
-        progress: PROGRESS_BEGUN.to_owned(),
-    }
-}
-
-fn done_state() -> ReportState {
-    ReportState::Done {
-        took_ms: Millis(0),
-        proof: Vec::new(),
-    }
-}
-
-fn report(host: &Host, command: &Command, state: ReportState) -> Report {
-    Report {
-        command: command.id,
-        run: command.run,
-        step: command.step,
-        process: process(host.process),
-        epoch: host.record.epoch(),
-        sent_at: WALL,
-        state,
-    }
-}
-
-fn said(host: &Host, command: &Command, state: ReportState) -> Effect {
-    Effect {
-        report: Some(report(host, command, state)),
-        ..Effect::default()
-    }
-}
-
-/// A refused command did nothing, so it is not remembered.
-fn refused(host: &mut Host, command: &Command, reason: &str) -> Effect {
-    host.record.forget(command.id);
-    host.errand = None;
-    let refusal = Refusal::GrantNotConfirmed {
-        reason: reason.to_owned(),
-    };
-    said(host, command, ReportState::Refused(refusal))
-}
-
-fn finished(host: &mut Host, command: &Command) -> Effect {
-    host.record.finish(command.id, done_state());
-    host.errand = None;
-    if command.action.changes() {
-        host.finished.push(command.id);
-    }
-    said(host, command, done_state())
 }
 
 /// What its heartbeat shows; nothing when none is sent.

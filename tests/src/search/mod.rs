@@ -13,10 +13,15 @@
 
 mod campaign;
 mod catalogue;
+mod choice;
 mod coordinator;
+mod deed;
 mod engine;
+mod errand;
 mod ground;
 mod host;
+mod keeping;
+mod message;
 mod setup;
 mod small;
 mod story;

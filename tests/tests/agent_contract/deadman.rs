@@ -1,6 +1,7 @@
 //! The deadman with a real database and a real agent that is stopped, killed and robbed of its table: in a network
 //! namespace that the test makes for itself, and in which it runs again.
 
+use std::io::Write as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,7 +127,10 @@ impl Scene {
         .await?;
         let bound = policy().deadman_after_ms.0 + policy().deadman_within_ms.0;
         let after = acknowledged.at().saturating_sub(stopped_at);
-        println!("last acknowledged commit {after} ms after the agent ended, bound {bound} ms");
+        writeln!(
+            std::io::stderr(),
+            "last acknowledged commit {after} ms after the agent ended, bound {bound} ms"
+        )?;
         ensure!(after > 0, "it went on until the kernel ended it");
         ensure!(after <= bound, "{after} ms is later than {bound} ms");
         Ok(())
@@ -143,7 +147,10 @@ fn in_own_namespace(test: &str) -> Result<bool> {
         return Ok(true);
     }
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: {test} makes a network namespace, which needs root");
+        writeln!(
+            std::io::stderr(),
+            "skipped: {test} makes a network namespace, which needs root"
+        )?;
         return Ok(false);
     }
     let ended = Command::new("unshare")
@@ -153,7 +160,7 @@ fn in_own_namespace(test: &str) -> Result<bool> {
         .env(INSIDE, "1")
         .output()?;
     let said = String::from_utf8_lossy(&ended.stdout);
-    println!("{said}");
+    writeln!(std::io::stderr(), "{said}")?;
     let complaint = String::from_utf8_lossy(&ended.stderr);
     ensure!(
         ended.status.success() && said.contains("1 passed"),
