@@ -24,7 +24,6 @@ const FENCE_TRY_MIN: Millis = Millis::seconds(1);
 /// Why a fence that fails does not halt a run by itself.
 const GRADED: &str = "the grade that is reached is checked before the grant";
 
-/// Time for one attempt of an HTTP check.
 const HTTP_ATTEMPT: Millis = Millis::seconds(3);
 
 /// What a plan is made from.
