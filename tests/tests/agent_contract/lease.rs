@@ -233,6 +233,8 @@ async fn a_site_that_is_cut_off_stops_its_database_in_time_and_starts_it_when_no
         })
         .await
         .with_context(|| scene.agent.log_tail())?;
+    // The heartbeat may show the server as it was before it was started again.
+    accepting(&scene.primary).await?;
     let session = scene.primary.connect(CLIENT, SERVICE).await?;
     let last = record
         .acknowledged
