@@ -72,7 +72,12 @@ impl Stage {
             links,
             connection,
         };
-        stage.store_ticket(holder, Epoch(2), Some(GRANT)).await?;
+        // The bucket's own group may still be electing its leader.
+        eventually("the first ticket", async || {
+            let stored = stage.store_ticket(holder, Epoch(2), Some(GRANT)).await;
+            stored.is_ok()
+        })
+        .await?;
         Ok(stage)
     }
 
