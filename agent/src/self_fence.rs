@@ -105,6 +105,12 @@ impl SelfFencing {
         text.is_ok_and(|text| text.starts_with(MARK))
     }
 
+    /// True when no process is left in the data directory. What cannot be looked at may run.
+    pub(crate) fn is_down(&self) -> bool {
+        let processes = data_directory(&self.config).and_then(|data| data.processes());
+        processes.is_ok_and(|found| found.members.is_empty() && found.hidden.is_empty())
+    }
+
     async fn try_stop(&self, within: Duration, proof: &mut Vec<ProofLine>) -> Result<(), String> {
         let data = data_directory(&self.config)?;
         let fencing = Fencing {

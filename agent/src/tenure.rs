@@ -318,15 +318,20 @@ impl Tenure {
             Why::Expired { .. } | Why::Unproved { .. } => epoch,
         };
         let reason = why.to_string();
-        tracing::error!(
-            epoch = epoch.0,
-            reason,
-            "the database is being stopped: its site's right to be live is not proved"
-        );
         let (within, after) = (self.standing.stop_within(), self.standing.self_fence());
         let fencing = self.fencing.clone();
+        let before = self.stopped_at.is_some();
         self.moving = true;
         self.events.spawn(async move {
+            // No sample is newer than the last stop: the processes themselves tell whether it is down still.
+            if before && fencing.is_down() {
+                return Event::StillDown;
+            }
+            tracing::error!(
+                epoch = epoch.0,
+                reason,
+                "the database is being stopped: its site's right to be live is not proved"
+            );
             Event::Stopped(fencing.stop(epoch, &reason, within, after).await)
         });
     }

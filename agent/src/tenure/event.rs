@@ -26,6 +26,8 @@ pub(crate) enum Event {
     Cut(Result<(), DeadmanError>),
     /// The guard was taken away.
     Removed(Result<(), DeadmanError>),
+    /// The database was stopped before, and nothing of it runs.
+    StillDown,
     /// The database was stopped.
     Stopped(Vec<ProofLine>),
     /// The database is not kept down any more.
@@ -56,6 +58,13 @@ impl Tenure {
             Event::Removed(Ok(())) => tracing::info!("the database's port is not guarded any more"),
             Event::Removed(Err(error)) => {
                 tracing::error!(error = %Chain(&error), "the database's port is still guarded");
+            }
+            Event::StillDown => {
+                self.moving = false;
+                self.standing.stopped();
+                if !self.standing.is_leased() {
+                    self.keep_anchor();
+                }
             }
             Event::Stopped(proof) => {
                 self.moving = false;

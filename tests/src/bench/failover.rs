@@ -44,13 +44,7 @@ pub async fn measure(lab: &mut Lab, loss: Loss) -> Result<Failover> {
     let policy = Policy::default();
     let heartbeats = Heartbeats::follow(lab.watcher()?).await?;
     let events = Events::follow(lab.ears()?, Narrative::new(false)).await?;
-    let started = Traffic::start(
-        lab.database(LOST)?,
-        &lab.wiring,
-        &lab.route,
-        lab.directory(),
-    );
-    let traffic = started.await?;
+    let traffic = Traffic::start(lab).await?;
     tokio::time::sleep(QUIET_LIFE).await;
     lab.lose(LOST, loss).await?;
     let raised = events

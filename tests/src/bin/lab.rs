@@ -210,13 +210,7 @@ async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(
     }
     let mut lab = Box::pin(Lab::start(&setup, narrative)).await?;
     narrative.keep_in(&lab.directory().join("narrative.txt"))?;
-    let started = Traffic::start(
-        lab.database("dc1")?,
-        &lab.wiring,
-        &lab.route,
-        lab.directory(),
-    );
-    let traffic = started.await?;
+    let traffic = Traffic::start(&lab).await?;
     let shown = Box::pin(shown_run::show(
         &mut lab, &traffic, &play, answers, narrative,
     ))

@@ -64,13 +64,7 @@ pub async fn crash_all(
     survived: &mut Survived,
     narrative: &Narrative,
 ) -> Result<()> {
-    let started = Traffic::start(
-        lab.database("dc1")?,
-        &lab.wiring,
-        &lab.route,
-        lab.directory(),
-    );
-    let traffic = started.await?;
+    let traffic = Traffic::start(lab).await?;
     let events = Events::follow(lab.ears()?, narrative.clone()).await?;
     traffic.wait_more(20, SOON).await?;
     lab.lose("dc1", Loss::Kill).await?;

@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use tokio::time::sleep;
 
 use super::SITES;
-use super::wiring::{Door, Wiring};
-use crate::postgres::{OWNER, Postgres, SERVICE};
+use super::wiring::Door;
+use super::world::Lab;
+use crate::postgres::{OWNER, SERVICE};
 use crate::stayer::{self, Stayer};
 use crate::writability::{self, Probe, Success, overlap};
-use crate::writer::{self, Pace, Record, RouteFile, Writer};
+use crate::writer::{self, Pace, Record, Writer};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -26,16 +27,12 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Makes the tables on the primary and starts to write.
+    /// Makes the tables on dc1's primary and starts to write.
     ///
     /// # Errors
     /// When a statement fails or a journal cannot be opened.
-    pub async fn start(
-        primary: &Postgres,
-        wiring: &Wiring,
-        route: &RouteFile,
-        directory: &Path,
-    ) -> Result<Self> {
+    pub async fn start(lab: &Lab) -> Result<Self> {
+        let (primary, directory) = (lab.database("dc1")?, lab.directory());
         let origin = Instant::now();
         let session = primary.connect(OWNER, SERVICE).await?;
         writer::prepare(&session).await?;
@@ -43,13 +40,13 @@ impl Traffic {
         for site in SITES {
             writability::prepare(&session, site).await?;
         }
-        route.write(primary.address())?;
+        lab.route.write(primary.address())?;
         let pace = Pace::default();
         let journal = directory.join("writer.jsonl");
-        let writer = Writer::start(route.clone(), pace, &journal, origin)?;
+        let writer = Writer::start(lab.route.clone(), pace, &journal, origin)?;
         let mut probes = BTreeMap::new();
         for site in SITES {
-            let address = wiring.own(site, Door::Postgres)?;
+            let address = lab.wiring.own(site, Door::Postgres)?;
             let journal = directory.join(format!("writable-{site}.jsonl"));
             let probe = Probe::start(site, address, &journal, origin)?;
             probes.insert(site.to_owned(), probe);

@@ -54,13 +54,7 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts what writes and what listens.
     pub(super) async fn set(lab: Lab, narrative: &Narrative) -> Result<Self> {
-        let started = Traffic::start(
-            lab.database("dc1")?,
-            &lab.wiring,
-            &lab.route,
-            lab.directory(),
-        );
-        let traffic = started.await?;
+        let traffic = Traffic::start(&lab).await?;
         let events = Events::follow(lab.ears()?, narrative.clone()).await?;
         traffic.wait_more(20, SOON).await?;
         Ok(Self {
