@@ -122,6 +122,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::LeaseOver`], or [`StoreError::Unreadable`] at once.
     pub async fn take_over(bucket: Bucket, lease: Lease) -> Result<(Self, Snapshot), StoreError> {
+        let mut told = false;
         loop {
             if !lease.holds(clock::mono()) {
                 return Err(StoreError::LeaseOver);
@@ -141,8 +142,12 @@ impl Store {
                     ));
                 }
                 Err(error @ StoreError::Unreadable { .. }) => return Err(error),
-                Err(error) => {
+                Err(error) if !told => {
+                    told = true;
                     tracing::warn!(error = %Chain(&error), "the state cannot be read yet");
+                }
+                Err(error) => {
+                    tracing::debug!(error = %Chain(&error), "the state cannot be read yet")
                 }
             }
             tokio::time::sleep(RETRY).await;

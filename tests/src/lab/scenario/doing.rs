@@ -1,14 +1,14 @@
 //! What a scenario does to the lab.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::staging::{SOON, Stage};
+use super::staging::{LOOK, SOON, Stage};
 use super::step::{Deed, LinkStep, StoreStep, Target};
 use crate::lab::disk::SmallDisk;
 use crate::lab::duplicator::Duplicator;
@@ -225,18 +225,32 @@ impl Stage {
 
     async fn name_store_leader(&mut self, blow: Blow) -> Result<String> {
         if matches!(blow, Blow::Kill | Blow::Freeze) {
-            let mut wire = Wire::connect(self.lab.watcher()?, ANSWER).await?;
-            let verb = format!("STREAM.INFO.KV_POINTSMAN_{STACK}");
-            let found = wire.jetstream(&verb, &Value::Null, ANSWER).await?;
-            let leader = found.pointer("/cluster/leader").and_then(Value::as_str);
-            let leader = leader.and_then(|name| name.strip_prefix("nats-"));
-            let leader = leader.with_context(|| format!("no leader: {found}"))?;
+            let leader = self.store_leader_now().await?;
             self.narrative.say(format!("the bucket is led in {leader}"));
-            self.store_leader = Some(leader.to_owned());
+            self.store_leader = Some(leader);
         }
         self.store_leader
             .clone()
             .context("no store leader was named yet")
+    }
+
+    /// The site whose server leads the bucket's group; after a change of links it may take seconds to have one.
+    async fn store_leader_now(&self) -> Result<String> {
+        let mut wire = Wire::connect(self.lab.watcher()?, ANSWER).await?;
+        let verb = format!("STREAM.INFO.KV_POINTSMAN_{STACK}");
+        let deadline = Instant::now() + SOON;
+        loop {
+            let found = wire.jetstream(&verb, &Value::Null, ANSWER).await;
+            let leader = found.as_ref().ok().and_then(|found| {
+                let name = found.pointer("/cluster/leader")?.as_str()?;
+                name.strip_prefix("nats-")
+            });
+            if let Some(leader) = leader {
+                return Ok(leader.to_owned());
+            }
+            ensure!(Instant::now() < deadline, "no leader: {found:?}");
+            sleep(LOOK).await;
+        }
     }
 
     async fn block(&self, site: &str, from: &str) -> Result<()> {
