@@ -62,14 +62,7 @@ impl SelfFencing {
             proof.clear();
             tokio::time::sleep(AGAIN).await;
         }
-        let fenced = Fenced {
-            epoch,
-            at: clock::wall(),
-            reason: reason.to_owned(),
-        };
-        if let Err(error) = self.ledger.keep_fenced(Some(fenced)).await {
-            tracing::error!(error = %Chain(&error), "that the database is fenced is not on the disk");
-        }
+        self.write_down(epoch, reason).await;
         if let Err(error) = self.deadman.rest().await {
             tracing::error!(error = %Chain(&error), "the deadman was not told that the database is stopped");
         }
@@ -109,6 +102,22 @@ impl SelfFencing {
     pub(crate) fn is_down(&self) -> bool {
         let processes = data_directory(&self.config).and_then(|data| data.processes());
         processes.is_ok_and(|found| found.members.is_empty() && found.hidden.is_empty())
+    }
+
+    /// What is kept down for a later epoch already stays so.
+    async fn write_down(&self, epoch: Epoch, reason: &str) {
+        let before = self.ledger.fenced();
+        if before.is_some_and(|fenced| fenced.epoch > epoch) {
+            return;
+        }
+        let fenced = Fenced {
+            epoch,
+            at: clock::wall(),
+            reason: reason.to_owned(),
+        };
+        if let Err(error) = self.ledger.keep_fenced(Some(fenced)).await {
+            tracing::error!(error = %Chain(&error), "that the database is fenced is not on the disk");
+        }
     }
 
     async fn try_stop(&self, within: Duration, proof: &mut Vec<ProofLine>) -> Result<(), String> {
