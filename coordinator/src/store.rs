@@ -147,7 +147,7 @@ impl Store {
                     tracing::warn!(error = %Chain(&error), "the state cannot be read yet");
                 }
                 Err(error) => {
-                    tracing::debug!(error = %Chain(&error), "the state cannot be read yet")
+                    tracing::debug!(error = %Chain(&error), "the state cannot be read yet");
                 }
             }
             tokio::time::sleep(RETRY).await;
