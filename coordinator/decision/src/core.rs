@@ -312,7 +312,12 @@ impl Core {
 
     pub(crate) fn step_detector(&mut self, now: Mono, votes: &[ObserverVote]) {
         let lives_here = self.lives_here();
-        self.detector.step(now, votes, lives_here);
+        let silence = self
+            .stack
+            .as_ref()
+            .map(|(_, stack)| stack.policy.silence_ms)
+            .unwrap_or_default();
+        self.detector.step(now, votes, silence, lives_here);
     }
 
     /// True while every single word about the live site may change the judgement: elsewhere a look a second is

@@ -56,7 +56,15 @@ impl Detector {
     }
 
     /// Takes the votes of this instant; `lives_here` when the judging process itself stands in the site.
-    pub(crate) fn step(&mut self, now: Mono, votes: &[ObserverVote], lives_here: bool) {
+    ///
+    /// A sighting that was told late interrupts too, at its own time: the silence begins `silence` after the newest one.
+    pub(crate) fn step(
+        &mut self,
+        now: Mono,
+        votes: &[ObserverVote],
+        silence: Millis,
+        lives_here: bool,
+    ) {
         let tally = match tally(votes) {
             Tally::AllSilent if lives_here => Tally::SomeSilent,
             Tally::AllSilent => Tally::AllSilent,
@@ -73,7 +81,9 @@ impl Detector {
             }
         }
         self.quiet_since = if tally == Tally::AllSilent {
-            self.quiet_since.or(Some(now))
+            let sightings = votes.iter().filter_map(|vote| vote.sighting.as_ref());
+            let silent_from = sightings.map(|sighting| sighting.at.after(silence)).max();
+            self.quiet_since.or(Some(now)).max(silent_from)
         } else {
             None
         };

@@ -1,9 +1,12 @@
 //! Votes to tallies, and tallies over time, each bound met exactly and missed by one millisecond.
 
-use shared::id::SiteName;
+use shared::id::{NodeName, SiteName};
+use shared::wire::SightingChannel;
 
 use super::*;
-use crate::sighting::NoVote;
+use crate::sighting::{NoVote, Sighting};
+
+const SILENCE: Millis = Millis(7_000);
 
 fn vote(vote: Vote) -> ObserverVote {
     ObserverVote {
@@ -37,7 +40,7 @@ fn policy() -> Policy {
 fn after(steps: &[(u64, &str)]) -> Detector {
     let mut detector = Detector::new();
     for (at, text) in steps {
-        detector.step(Mono(*at), &votes(text), false);
+        detector.step(Mono(*at), &votes(text), SILENCE, false);
     }
     detector
 }
@@ -77,7 +80,7 @@ fn who_lives_in_the_site_does_not_confirm_its_loss() {
     ];
     for (text, expected) in rows {
         let mut detector = Detector::new();
-        detector.step(Mono(1), &votes(text), true);
+        detector.step(Mono(1), &votes(text), SILENCE, true);
         assert_eq!(detector.tally, expected, "{text:?}");
         assert_eq!(detector.quiet_since, None);
     }
@@ -106,6 +109,31 @@ fn one_interruption_starts_the_silence_anew() {
 }
 
 #[test]
+fn a_sighting_told_late_starts_the_silence_anew_from_its_own_time() {
+    let silent_since = |at| {
+        let mut votes = votes("--");
+        votes[1].sighting = Some(Sighting {
+            at: Mono(at),
+            node: NodeName::new("dc1-db").unwrap(),
+            channel: SightingChannel::PeerPostgres,
+        });
+        votes
+    };
+    let mut detector = Detector::new();
+    detector.step(Mono(10_000), &silent_since(2_000), SILENCE, false);
+    assert_eq!(detector.quiet_since, Some(Mono(10_000)));
+    // Nothing new: older words change nothing.
+    detector.step(Mono(11_000), &silent_since(3_000), SILENCE, false);
+    assert_eq!(detector.quiet_since, Some(Mono(10_000)));
+    // Old enough to leave the vote silent, and yet after the silence was taken to have begun.
+    detector.step(Mono(14_000), &silent_since(3_400), SILENCE, false);
+    assert_eq!(detector.quiet_since, Some(Mono(10_400)));
+    detector.step(Mono(15_000), &votes("--"), SILENCE, false);
+    assert!(!detector.confirmed(Mono(25_399), &policy()));
+    assert!(detector.confirmed(Mono(25_400), &policy()));
+}
+
+#[test]
 fn it_is_clear_after_its_time_of_sightings_that_nobody_contradicts() {
     let detector = after(&[(1_000, "--"), (2_000, "ss"), (9_000, "s?")]);
     assert_eq!(detector.sighted_since, Some(Mono(2_000)));
@@ -121,11 +149,11 @@ fn it_is_clear_after_its_time_of_sightings_that_nobody_contradicts() {
 fn suspected_at(instants: &[u64]) -> Detector {
     let mut detector = Detector::new();
     for at in instants {
-        detector.step(Mono(at - 1), &votes("ss"), false);
-        detector.step(Mono(*at), &votes("s-"), false);
+        detector.step(Mono(at - 1), &votes("ss"), SILENCE, false);
+        detector.step(Mono(*at), &votes("s-"), SILENCE, false);
         // Staying in it is no new entry.
-        detector.step(Mono(at + 1), &votes("--"), false);
-        detector.step(Mono(at + 2), &votes("s-"), false);
+        detector.step(Mono(at + 1), &votes("--"), SILENCE, false);
+        detector.step(Mono(at + 2), &votes("s-"), SILENCE, false);
     }
     detector
 }
@@ -155,7 +183,7 @@ fn coming_from_nothing_is_an_entry_too() {
 #[test]
 fn a_reset_forgets_everything() {
     let mut detector = suspected_at(&[1_000, 2_000, 3_000]);
-    detector.step(Mono(3_500), &votes("--"), false);
+    detector.step(Mono(3_500), &votes("--"), SILENCE, false);
     detector.reset();
     assert_eq!(detector, Detector::new());
     assert!(!detector.flapping(Mono(3_500)));
