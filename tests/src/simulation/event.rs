@@ -67,19 +67,10 @@ pub(super) enum Event {
         node: NodeName,
         life: u64,
     },
-    Beat {
+    Word {
         to: SiteName,
         life: u64,
-        node: NodeName,
-        heartbeat: Rc<Heartbeat>,
-        sent: u64,
-    },
-    Observation {
-        to: SiteName,
-        life: u64,
-        from: SiteName,
-        observation: Rc<Observation>,
-        told: [u64; 3],
+        word: Word,
         sent: u64,
     },
     Command {
@@ -141,6 +132,22 @@ pub(super) enum Event {
     Heal,
     Rest,
     Operator,
+}
+
+/// What is said once a second, and heard elsewhere.
+#[derive(Clone)]
+pub(super) enum Word {
+    /// An agent's.
+    Heartbeat {
+        node: NodeName,
+        heartbeat: Rc<Heartbeat>,
+    },
+    /// A coordinator's, with what it can have known.
+    Observation {
+        from: SiteName,
+        observation: Rc<Observation>,
+        told: [u64; 3],
+    },
 }
 
 /// An event at its time; the one that was planned first comes first.

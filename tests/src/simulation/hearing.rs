@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use decision::Input;
 use shared::id::{NodeName, SiteName};
-use shared::wire::{Heartbeat, Observation};
 
+use super::event::Word;
 use super::worker::Worker;
 use super::world::{Event, World};
 
@@ -37,22 +37,12 @@ impl World {
         let Some(worker) = self.workers.get_mut(node) else {
             return;
         };
-        let heartbeat = Rc::new(worker.speak(time, &sees));
-        for index in 0..self.sites.len() {
-            let to = self.sites[index].clone();
-            for delay in self.network.arrivals(&mut self.dice, &site, &to) {
-                let life = self.seats[&to].life;
-                self.plan(
-                    delay,
-                    Event::Beat {
-                        to: to.clone(),
-                        life,
-                        node: node.clone(),
-                        heartbeat: Rc::clone(&heartbeat),
-                        sent: time,
-                    },
-                );
-            }
+        let word = Word::Heartbeat {
+            node: node.clone(),
+            heartbeat: Rc::new(worker.speak(time, &sees)),
+        };
+        for to in self.sites.clone() {
+            self.tell(&site, &to, &word);
         }
         self.plan(1_000, event);
     }
@@ -71,19 +61,50 @@ impl World {
         self.network.connects(from, to) && self.workers.values().any(answers)
     }
 
-    /// A heartbeat arrives at a coordinator; one that is paused reads it later.
-    pub(super) fn beat_arrives(
-        &mut self,
-        to: SiteName,
-        life: u64,
-        node: NodeName,
-        heartbeat: Rc<Heartbeat>,
-        sent: u64,
-    ) {
-        let Some(site) = self.workers.get(&node).map(|worker| worker.site.clone()) else {
+    /// A coordinator says what it hears.
+    pub(super) fn publish(&mut self, site: &SiteName) {
+        let time = self.time;
+        let told = self.evidence.told_by(self.index_of(site));
+        let Some(seat) = self.seats.get_mut(site) else {
             return;
         };
-        let (time, at, from) = (self.time, self.index_of(&to), self.index_of(&site));
+        seat.sequence += 1;
+        let observation = seat.core.observation(seat.clock.now(time), seat.sequence);
+        let word = Word::Observation {
+            from: site.clone(),
+            observation: Rc::new(observation),
+            told,
+        };
+        if seat.core.leads() {
+            self.note_status(site);
+        }
+        for to in self.sites.clone() {
+            if to != *site {
+                self.tell(site, &to, &word);
+            }
+        }
+    }
+
+    /// A word sets out to a coordinator: it is lost, arrives, or arrives twice.
+    fn tell(&mut self, from: &SiteName, to: &SiteName, word: &Word) {
+        let (life, sent) = (self.seats[to].life, self.time);
+        for delay in self.network.arrivals(&mut self.dice, from, to) {
+            let (to, word) = (to.clone(), word.clone());
+            self.plan(
+                delay,
+                Event::Word {
+                    to,
+                    life,
+                    word,
+                    sent,
+                },
+            );
+        }
+    }
+
+    /// A word arrives at a coordinator; one that is paused reads it later.
+    pub(super) fn word_arrives(&mut self, to: SiteName, life: u64, word: Word, sent: u64) {
+        let (time, at) = (self.time, self.index_of(&to));
         let Some(seat) = self.seats.get_mut(&to) else {
             return;
         };
@@ -94,95 +115,40 @@ impl World {
             let after = seat.paused_until - time;
             return self.plan(
                 after,
-                Event::Beat {
+                Event::Word {
                     to,
                     life,
+                    word,
+                    sent,
+                },
+            );
+        }
+        let input = match word {
+            Word::Heartbeat { node, heartbeat } => {
+                seat.heard.insert(node.clone(), (sent, heartbeat.epoch));
+                let Some(site) = self.workers.get(&node).map(|worker| worker.site.clone()) else {
+                    return;
+                };
+                self.evidence.hear(at, self.index_of(&site), sent);
+                let heartbeat = Rc::unwrap_or_clone(heartbeat);
+                Input::Heard {
+                    site,
                     node,
-                    heartbeat,
-                    sent,
-                },
-            );
-        }
-        self.evidence.hear(at, from, sent);
-        seat.heard.insert(node.clone(), (sent, heartbeat.epoch));
-        let heartbeat = Rc::try_unwrap(heartbeat).unwrap_or_else(|shared| (*shared).clone());
-        let input = Input::Heard {
-            site,
-            node,
-            heartbeat: Box::new(heartbeat),
-        };
-        self.deliver(&to, life, input);
-    }
-
-    /// A coordinator says what it hears.
-    pub(super) fn publish(&mut self, site: &SiteName) {
-        let time = self.time;
-        let told = self.evidence.told_by(self.index_of(site));
-        let Some(seat) = self.seats.get_mut(site) else {
-            return;
-        };
-        seat.sequence += 1;
-        let observation = seat.core.observation(seat.clock.now(time), seat.sequence);
-        let observation = Rc::new(observation);
-        if seat.core.leads() {
-            self.note_status(site);
-        }
-        for index in 0..self.sites.len() {
-            let to = self.sites[index].clone();
-            if to == *site {
-                continue;
+                    heartbeat: Box::new(heartbeat),
+                }
             }
-            for delay in self.network.arrivals(&mut self.dice, site, &to) {
-                let life = self.seats[&to].life;
-                self.plan(
-                    delay,
-                    Event::Observation {
-                        to: to.clone(),
-                        life,
-                        from: site.clone(),
-                        observation: Rc::clone(&observation),
-                        told,
-                        sent: time,
-                    },
-                );
+            Word::Observation {
+                from,
+                observation,
+                told,
+            } => {
+                let of = self.index_of(&from);
+                self.evidence.learn(at, of, told, sent);
+                Input::Observed {
+                    site: from,
+                    observation: Rc::unwrap_or_clone(observation),
+                }
             }
-        }
-    }
-
-    pub(super) fn observation_arrives(
-        &mut self,
-        (to, life): (SiteName, u64),
-        from: SiteName,
-        observation: Rc<Observation>,
-        told: [u64; 3],
-        sent: u64,
-    ) {
-        let (time, at, of) = (self.time, self.index_of(&to), self.index_of(&from));
-        let Some(seat) = self.seats.get(&to) else {
-            return;
-        };
-        if !seat.up || seat.life != life || self.network.dark.contains(&to) {
-            return;
-        }
-        if time < seat.paused_until {
-            let after = seat.paused_until - time;
-            return self.plan(
-                after,
-                Event::Observation {
-                    to,
-                    life,
-                    from,
-                    observation,
-                    told,
-                    sent,
-                },
-            );
-        }
-        self.evidence.learn(at, of, told, sent);
-        let observation = Rc::try_unwrap(observation).unwrap_or_else(|shared| (*shared).clone());
-        let input = Input::Observed {
-            site: from,
-            observation,
         };
         self.deliver(&to, life, input);
     }

@@ -1,12 +1,13 @@
 //! What an agent does about its site's right to be live: renews it, stops its database when it cannot, keeps an
-//! old primary down, and vouches for a peer that the store does not answer. The lease itself is the real one.
+//! old primary down. The lease itself is the real one.
 
 use agent::lease::{Attempt, Lease, Reading, Terms, Verdict};
 use agent::ledger::Fenced;
-use shared::clock::{Millis, Mono};
+use agent::vow::Vows;
+use shared::clock::Millis;
 use shared::epoch::{Epoch, StackVersion};
 use shared::id::NodeName;
-use shared::stack::{LeasePolicy, StoreLoss};
+use shared::stack::LeasePolicy;
 use shared::wire::{DeadmanKind, LeasePromise, LeaseSample, LeaseStanding, Ticket};
 
 use super::Flaw;
@@ -25,7 +26,7 @@ pub(super) struct Keeper {
     /// The policy that is kept, from the last stack that was seen; outlives the process.
     pub(super) policy: Option<(StackVersion, LeasePolicy)>,
     /// The newest policy seen; it is kept once what it takes back was taken back in the store.
-    wanted: Option<(StackVersion, LeasePolicy)>,
+    pub(super) wanted: Option<(StackVersion, LeasePolicy)>,
     pub(super) lease: Option<Lease>,
     /// The kernel guards the port; a thing of the host.
     pub(super) has_deadman: bool,
@@ -35,10 +36,10 @@ pub(super) struct Keeper {
     stopped: bool,
     /// The host wants the database started, and the gate holds it back.
     pub(super) wants_start: bool,
-    /// No promotion before that: a peer was told so; outlives the process.
-    pub(super) bound_until: Option<Mono>,
+    /// What was vowed to peers; the span of it is on the disk too.
+    pub(super) vows: Vows,
     promised: Option<LeasePromise>,
-    regressed: bool,
+    pub(super) regressed: bool,
     /// The world's time at which the last renewal that was accepted, or vouched for, was sent.
     pub(super) renewed_at: Option<u64>,
 }
@@ -49,6 +50,7 @@ impl Keeper {
         self.lease = None;
         self.stopped = false;
         self.regressed = false;
+        self.vows = Vows::default();
     }
 
     /// True when its promise is kept by the kernel too.
@@ -117,6 +119,10 @@ impl Keeper {
         {
             self.wanted = Some((version, policy.clone()));
         }
+        // Nothing was promised that would have to be taken back first.
+        if self.lease.is_none() {
+            self.policy.clone_from(&self.wanted);
+        }
     }
 
     /// A renewal that stated `promise` was accepted: what it did not promise need not be kept any more.
@@ -154,6 +160,7 @@ impl World {
         let primary = worker.database.as_ref().is_some_and(|d| d.primary);
         if !primary {
             worker.keeper.lease = None;
+            self.read_stack(node);
             return self.plan(2 * TICK, event);
         }
         keep_down(worker);
@@ -188,8 +195,22 @@ impl World {
         self.plan(TICK, event);
     }
 
+    /// Who does not renew reads which stack is in force.
+    fn read_stack(&mut self, node: &NodeName) {
+        let now = self.time;
+        let Some(worker) = self.workers.get_mut(node) else {
+            return;
+        };
+        if now >= self.store.electing_until
+            && self.store.reachable(&self.network, &worker.site)
+            && let Some((version, stack)) = self.store.shown_stack(now)
+        {
+            worker.keeper.learn(*version, &stack.policy.lease);
+        }
+    }
+
     /// Lets the database serve, closes its port, or stops it.
-    fn act_on_lease(&mut self, node: &NodeName) {
+    pub(super) fn act_on_lease(&mut self, node: &NodeName) {
         let time = self.time;
         let Some(worker) = self.workers.get_mut(node) else {
             return;
@@ -395,79 +416,6 @@ impl World {
             database.up |= !database.hangs;
             (keeper.stopped, keeper.wants_start) = (false, false);
         }
-    }
-
-    /// The store did not answer: all peers are asked directly whether they have promoted, and will not.
-    pub(super) fn vouch(
-        &mut self,
-        node: &NodeName,
-        life: u64,
-        attempt: Attempt,
-        sent: (u64, Reading),
-    ) {
-        let time = self.time;
-        let Some(worker) = self.workers.get(node).filter(|w| w.up && w.life == life) else {
-            return;
-        };
-        let keeper = &worker.keeper;
-        let failsafe = |p: &LeasePolicy| p.renews() && p.store_loss == StoreLoss::Failsafe;
-        let Some((_, policy)) = keeper.policy.as_ref().filter(|(_, p)| failsafe(p)) else {
-            return;
-        };
-        let Some(seen) = worker.record.seen().filter(|_| !keeper.regressed) else {
-            return;
-        };
-        if time < worker.still_until() || keeper.lease.is_none() {
-            return;
-        }
-        let (site, span) = (worker.site.clone(), policy.wait_min_ms());
-        let peers: Vec<NodeName> = self
-            .workers
-            .values()
-            .filter(|peer| peer.site != site && peer.database.is_some())
-            .map(|peer| peer.node.clone())
-            .collect();
-        let mut all = !peers.is_empty();
-        for peer in peers {
-            all &= self.promises(&peer, &site, seen.epoch, span);
-        }
-        let Some(worker) = self.workers.get_mut(node).filter(|_| all) else {
-            return;
-        };
-        let now = worker.clock.reading(time);
-        if let Some(lease) = &mut worker.keeper.lease {
-            lease.extend(attempt, now);
-            if worker.keeper.renewed_at.is_some() {
-                worker.keeper.renewed_at = worker.keeper.renewed_at.max(Some(sent.0));
-            }
-            self.count("lease vouched for by all peers");
-        }
-        self.act_on_lease(node);
-    }
-
-    /// A peer's word that it has not promoted and will not for a while.
-    fn promises(
-        &mut self,
-        peer: &NodeName,
-        to: &shared::id::SiteName,
-        epoch: Epoch,
-        span: Millis,
-    ) -> bool {
-        let time = self.time;
-        let Some(worker) = self.workers.get_mut(peer) else {
-            return false;
-        };
-        let hears = self.network.connects(&worker.site, to);
-        let seen = worker.record.seen().map_or(Epoch(0), |seen| seen.epoch);
-        let higher = worker.record.epoch().max(seen) > epoch;
-        let is_primary = worker.database.as_ref().is_some_and(|d| d.primary);
-        let able = worker.up && time >= worker.still_until() && worker.running.is_none();
-        if !hears || higher || is_primary || !able || worker.disk_full {
-            return false;
-        }
-        let until = worker.clock.mono(time).after(span);
-        worker.keeper.bound_until = worker.keeper.bound_until.max(Some(until));
-        true
     }
 }
 

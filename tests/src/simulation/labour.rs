@@ -48,22 +48,18 @@ impl World {
             );
         }
         let verdict = worker.judge(time, &command);
-        let bound = worker
-            .keeper
-            .bound_until
-            .is_some_and(|until| worker.clock.mono(time) < until);
         let begun = match &verdict {
-            Verdict::Start { .. } if bound && command.action.kind() == "promote" => None,
             Verdict::Start { .. } => Some(worker.begin(time, &command)),
+            Verdict::Refuse(Refusal::Promised { .. }) => {
+                worker.keeper.vows.note_epoch(command.epoch);
+                None
+            }
             Verdict::Refuse(_) | Verdict::Replay(_) => None,
         };
         let life = worker.life;
         let state = match (&verdict, begun) {
             (Verdict::Refuse(refusal), _) => ReportState::Refused(refusal.clone()),
             (Verdict::Replay(state), _) => state.clone(),
-            (Verdict::Start { .. }, None) => ReportState::Refused(Refusal::GrantNotConfirmed {
-                reason: "a promise to a peer binds it".to_owned(),
-            }),
             (Verdict::Start { .. }, Some(Wrote::Full)) => {
                 ReportState::Refused(Refusal::LedgerUnwritable {
                     reason: "no space".to_owned(),
@@ -73,7 +69,7 @@ impl World {
                 let node = command.node.clone();
                 return self.worker_dies(&node);
             }
-            (Verdict::Start { .. }, Some(Wrote::Done)) => ReportState::Running {
+            (Verdict::Start { .. }, Some(Wrote::Done) | None) => ReportState::Running {
                 for_ms: Millis(0),
                 progress: "begun".to_owned(),
             },

@@ -10,6 +10,7 @@
 //! ```text
 //! world event shell seat lead hearing what happens when; the shell around each core
 //! worker labour reporting keeper      an agent: commands, reports, the lease
+//! vouching                            the peers' word in place of the store
 //! database replication store network clock operator    what they work with
 //! fault fault_kind breakage power host_fault           what goes wrong
 //! checker claims evidence rest        the invariants
@@ -46,6 +47,7 @@ mod seat;
 mod setting;
 mod shell;
 mod store;
+mod vouching;
 mod worker;
 mod world;
 

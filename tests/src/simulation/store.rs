@@ -240,4 +240,12 @@ impl Store {
             _ => self.content(),
         }
     }
+
+    /// The stack that a read shows.
+    pub(super) fn shown_stack(&self, now: u64) -> Option<&(StackVersion, Stack)> {
+        match &self.stale {
+            Some(stale) if now < self.stale_until => stale.stack.value.as_ref(),
+            _ => self.stack.value.as_ref(),
+        }
+    }
 }

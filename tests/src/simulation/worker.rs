@@ -6,6 +6,7 @@ use agent::gate::{
     GateState, Identity, Known, Modules, RunningCommand, SentHeartbeats, Verdict, admit,
 };
 use agent::ledger::Record;
+use agent::vow::Vows;
 use shared::clock::{Millis, Mono, UnixMillis};
 use shared::id::{BootId, CommandId, NodeName, ProcessId, SiteName};
 use shared::stack::Stack;
@@ -182,8 +183,11 @@ impl Worker {
             known: known.as_ref(),
             running: self.running.as_ref(),
             command_age_max: Millis(10_000),
-            regressed: None,
-            promised: None,
+            regressed: self
+                .keeper
+                .regressed
+                .then_some("it shows less than was seen"),
+            promised: self.keeper.vows.left(self.clock.mono(time)),
         };
         admit(&state, command, self.clock.mono(time))
     }
@@ -219,6 +223,7 @@ impl Worker {
                 id: command.id,
                 state,
             });
+            self.keeper.vows.promoting(command.action.needs_grant());
         }
         wrote
     }
@@ -231,6 +236,7 @@ impl Worker {
             .is_some_and(|running| running.id == id)
         {
             self.running = None;
+            self.keeper.vows.promoting(false);
         }
         self.write(|record| {
             if matches!(outcome, ReportState::Refused(_)) {
@@ -269,6 +275,7 @@ impl Worker {
         self.started = self.clock.mono(time);
         self.sequence = 0;
         self.sent = SentHeartbeats::default();
+        self.keeper.vows = Vows::resume(self.record.promised(), self.started);
         let open: Vec<Command> = self.record.unfinished().cloned().collect();
         for command in open {
             let found = self.examine(&command.action);

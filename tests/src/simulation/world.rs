@@ -294,21 +294,12 @@ impl World {
             }
             Event::SeatRestart { site } => self.seat_restart(&site),
             Event::WorkerBeat { node, life } => self.worker_beat(&node, life),
-            Event::Beat {
+            Event::Word {
                 to,
                 life,
-                node,
-                heartbeat,
+                word,
                 sent,
-            } => self.beat_arrives(to, life, node, heartbeat, sent),
-            Event::Observation {
-                to,
-                life,
-                from,
-                observation,
-                told,
-                sent,
-            } => self.observation_arrives((to, life), from, observation, told, sent),
+            } => self.word_arrives(to, life, word, sent),
             Event::Command {
                 command,
                 from,

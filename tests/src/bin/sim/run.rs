@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tests::simulation::{Campaign, Depth, Summary, play};
 
-/// Which histories to play.
+/// Which histories to play. No group of its own name: these stand at the top too, beside another of that name.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// One seed.
     #[arg(long, conflicts_with = "seeds")]
