@@ -4,6 +4,7 @@
 //! at once. It holds file names of secrets, never the secrets.
 
 mod deadman;
+mod glass;
 mod limits;
 mod modules;
 mod nats;
@@ -17,6 +18,7 @@ use shared::id::{HookName, NodeName, SiteName, StackName};
 use shared::telemetry::LogFormat;
 
 pub use self::deadman::DeadmanConfig;
+pub use self::glass::GlassConfig;
 pub use self::limits::Limits;
 pub(crate) use self::modules::is_variable;
 pub use self::modules::{
@@ -63,6 +65,8 @@ pub struct AgentConfig {
     pub vow_key_file: Option<PathBuf>,
     /// The programs that steps may run.
     pub hooks: BTreeMap<HookName, HookConfig>,
+    /// Break glass, when on.
+    pub glass: Option<GlassConfig>,
     /// Bounds.
     pub limits: Limits,
 }
@@ -132,6 +136,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         "the absolute path of a file with at least 32 bytes",
     );
     let hooks = modules::read_hooks(&top);
+    let glass = optional_section(&top, "break_glass", glass::read);
     let limits = limits::read(top.section("limits"));
     top.finish();
     Some(AgentConfig {
@@ -150,6 +155,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         responder: responder.ok()?,
         vow_key_file: vow_key_file.ok()?,
         hooks: hooks?,
+        glass: glass.ok()?,
         limits: limits?,
     })
 }

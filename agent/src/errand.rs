@@ -15,6 +15,7 @@ use shared::wire::{Command, ReportState};
 use crate::action::{self, Outcome, Progress, Scene};
 use crate::clock;
 use crate::gate::RunningCommand;
+use crate::grant::Authority;
 use crate::ledger::{Ledger, LedgerError};
 use crate::report::Reporter;
 
@@ -28,6 +29,7 @@ pub(crate) struct Errand {
     pub(crate) ledger: Ledger,
     pub(crate) reporter: Reporter,
     pub(crate) command: Arc<Command>,
+    pub(crate) authority: Authority,
     pub(crate) progress: Progress,
 }
 
@@ -90,7 +92,14 @@ impl Errand {
         self.reporter
             .reply(reply.as_ref(), &self.command, self.ledger.epoch(), running)
             .await;
-        let outcome = action::perform(&self.scene, &self.command, &self.progress, resumed).await;
+        let outcome = action::perform(
+            &self.scene,
+            &self.command,
+            &self.authority,
+            &self.progress,
+            resumed,
+        )
+        .await;
         let took_ms = clock::mono().since(begun);
         let state = match outcome {
             Outcome::Done(proof) => ReportState::Done { took_ms, proof },

@@ -15,6 +15,7 @@ use shared::wire::{Grant, Ticket};
 
 use crate::clock;
 use crate::gate::Identity;
+use crate::glass::Vouched;
 use crate::ledger::Ledger;
 use crate::standing::STALE_MAX;
 
@@ -29,12 +30,50 @@ const FRESH: Millis = Millis::seconds(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Confirmed {
     since: Mono,
+    basis: Basis,
+}
+
+/// What stands behind a confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Basis {
+    /// A write that a majority of the store accepted.
+    Store,
+    /// An operator's word, because there is no store.
+    Word,
+}
+
+/// By what right an action makes a site live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Authority {
+    /// A coordinator's command: the grant that it carries is confirmed by a write to the store.
+    Granted,
+    /// A broken glass: the operator's word is on the disk. No command that comes over the bus has it.
+    Vouched(Vouched),
 }
 
 impl Confirmed {
     /// Whether acting on it may still begin. Counted from before the write was sent.
     pub(crate) fn is_fresh(self) -> bool {
         clock::mono().since(self.since) <= FRESH
+    }
+
+    /// What stands behind it, for a line of proof.
+    pub(crate) const fn basis(self) -> &'static str {
+        match self.basis {
+            Basis::Store => "confirmed by a write to the store",
+            Basis::Word => "an operator vouches for it: the glass is broken, there is no store",
+        }
+    }
+
+    /// The operator's word instead of the store's.
+    pub(crate) fn by_word(vouched: &Vouched, grant: Grant) -> Result<Self, Refusal> {
+        if grant.epoch != vouched.epoch() {
+            return Err(unconfirmed("the glass was broken for another epoch"));
+        }
+        Ok(Self {
+            since: clock::mono(),
+            basis: Basis::Word,
+        })
     }
 }
 
@@ -59,7 +98,10 @@ pub(crate) async fn confirm(
         match bucket.update(key::TICKET, value, revision).await {
             Ok(revision) => {
                 remember(ledger, &ticket, revision).await?;
-                return Ok(Confirmed { since });
+                return Ok(Confirmed {
+                    since,
+                    basis: Basis::Store,
+                });
             }
             Err(BucketError::WrongRevision { .. }) => {}
             Err(error) => return Err(refusal(&error)),

@@ -7,7 +7,7 @@ use shared::clock::{Millis, Mono};
 use shared::epoch::Epoch;
 use shared::id::{BootId, CommandId, ProcessId};
 use shared::wire::{
-    ClusterSample, DatabaseSample, Fitness, Heartbeat, LeaseSample, PeerSample, Unfit,
+    ClusterSample, DatabaseSample, Fitness, GlassSample, Heartbeat, LeaseSample, PeerSample, Unfit,
 };
 
 use crate::clock;
@@ -42,6 +42,8 @@ pub(crate) struct Moment {
     pub(crate) running: Option<CommandId>,
     /// Its lease, when it keeps one.
     pub(crate) lease: Option<LeaseSample>,
+    /// How it stands to break glass, when its file allows that.
+    pub(crate) glass: Option<GlassSample>,
 }
 
 impl Pulse {
@@ -99,6 +101,7 @@ impl Pulse {
                 .collect(),
             running: moment.running,
             lease: moment.lease,
+            glass: moment.glass,
         }
     }
 

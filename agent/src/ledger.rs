@@ -20,6 +20,7 @@ use self::disk::Disk;
 pub use self::disk::{content_of, file_of};
 pub use self::record::{Entry, Fenced, Promised, Record, RecordError, Seen};
 use crate::gate::{Identity, Known};
+use crate::glass::Broken;
 
 /// The agent's memory. Clones share it.
 #[derive(Debug, Clone)]
@@ -226,6 +227,34 @@ impl Ledger {
     pub async fn see(&self, ticket: &Ticket, revision: u64) -> Result<(), LedgerError> {
         let news = self.content().see(ticket, revision);
         if news { self.write().await } else { Ok(()) }
+    }
+
+    /// That an operator broke the glass here, until a later epoch is obeyed.
+    pub fn glass(&self) -> Option<Broken> {
+        self.content().glass().cloned()
+    }
+
+    /// The glass is broken, in a new epoch; both are on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`]: then nothing may be done, and nothing is remembered.
+    pub async fn break_glass(&self, broken: Broken) -> Result<(), LedgerError> {
+        let before = self.content().clone();
+        self.content().break_glass(broken);
+        let written = self.write().await;
+        if written.is_err() {
+            *self.content() = before;
+        }
+        written
+    }
+
+    /// The store's ticket has taken the broken glass's epoch over; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unwritable`]: it is remembered in memory all the same.
+    pub async fn acknowledge_glass(&self) -> Result<(), LedgerError> {
+        self.content().acknowledge_glass();
+        self.write().await
     }
 
     /// Why the database is kept down, if it is.

@@ -15,6 +15,7 @@
 //! grant proof      the right to be live, confirmed by a write
 //! start_gate       may the database be started?
 //! quarantine       keeps down what another site has replaced
+//! glass            this site made live by an operator, while the store is lost
 //! probe            what is looked at: host, database, cluster, other sites
 //! action           what a step does, and what proves it
 //! database cluster pgdata   the three things acted upon
@@ -31,6 +32,7 @@ pub mod decode;
 mod errand;
 mod fencing;
 pub mod gate;
+pub mod glass;
 mod grant;
 mod heartbeat;
 pub mod lease;

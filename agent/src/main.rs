@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use agent::config::AgentConfig;
 use agent::deadman::Deadman;
+use agent::glass::console;
 use agent::{decode, runtime, start_gate};
 use clap::{Parser, Subcommand};
 use shared::clock::Millis;
@@ -50,6 +51,8 @@ enum Tool {
         #[arg(long, value_name = "SPAN", default_value = "10s")]
         wait: Millis,
     },
+    #[command(name = "break-glass")]
+    BreakGlass(console::BreakGlass),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     match arguments.tool {
         Some(Tool::Decode) => return decode_message(),
         Some(Tool::StartGate { config, wait }) => return start_gate(&config, wait),
+        Some(Tool::BreakGlass(arguments)) => return ExitCode::from(console::run(&arguments)),
         None => {}
     }
     let Some(path) = arguments.config else {

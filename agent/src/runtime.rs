@@ -23,6 +23,8 @@ use crate::clock;
 use crate::config::AgentConfig;
 use crate::errand::{Errand, Running};
 use crate::gate::{self, GateState, Identity, Modules, Verdict};
+use crate::glass::{Desk, Order};
+use crate::grant::Authority;
 use crate::heartbeat::{Moment, Pulse, boot_id};
 use crate::ledger::{Ledger, LedgerError};
 use crate::notify::Supervisor;
@@ -114,6 +116,8 @@ struct Agent {
     /// Commands that an earlier process left unfinished, to be looked at one after the other.
     unfinished: Vec<Command>,
     senders: Senders,
+    /// Orders of an operator on this host.
+    glass: Desk,
     heartbeat_due: Mono,
     report_due: Mono,
 }
@@ -150,6 +154,7 @@ impl Agent {
         let now = clock::mono();
         Ok(Self {
             modules: start::modules(&config),
+            glass: Desk::open(&scene, &readings.peers, vower.clone(), &mut probes),
             reporter: Reporter::new(connection.clone(), identity.clone()),
             pulse: Pulse::new(identity.process, boot),
             unfinished: ledger.unfinished(),
@@ -202,6 +207,7 @@ impl Agent {
                     }
                 }
                 Some(ended) = self.errands.join_next() => self.conclude(ended).await,
+                Some(order) = self.glass.next(), if !self.is_moving() => self.take_order(order),
                 received = self.commands.next(), if !self.is_moving() => match received {
                     Some(received) => self.receive(received).await,
                     None => break self.say_ended("the bus connection was closed"),
@@ -250,6 +256,7 @@ impl Agent {
             foreign_server,
             running,
             lease: self.tenure.as_ref().and_then(Tenure::sample),
+            glass: self.glass.sample(&self.ledger, clock::wall()),
         };
         let heartbeat = self.pulse.next(&self.readings, moment, now);
         if !connected {
@@ -357,6 +364,7 @@ impl Agent {
             ledger: self.ledger.clone(),
             reporter: self.reporter.clone(),
             command: Arc::new(command),
+            authority: Authority::Granted,
             progress: crate::action::Progress::default(),
         };
         self.running = Some(errand.running(now));
@@ -366,6 +374,45 @@ impl Agent {
         self.report_due = now.after(self.config.limits.report_every);
         self.errands
             .spawn(async move { Some(errand.carry_out(reply, resumed).await) });
+    }
+
+    /// An operator's order on this host: the glass is broken.
+    fn take_order(&mut self, order: Order) {
+        let busy = self.running.as_ref().map(|running| running.command.id);
+        let waits = self.unfinished.first().map(|command| command.id);
+        if let Some(running) = busy.or(waits) {
+            return order.refuse(Refusal::Busy { running });
+        }
+        let makes_live = order.command.action.needs_grant();
+        if let Some(vower) = self.vower.as_ref().filter(|_| makes_live) {
+            // From here on nothing more is vowed; what was vowed before binds an operator's order as well.
+            vower.note_epoch(order.command.epoch);
+            if let Some((epoch, left_ms)) = vower.left(clock::mono()) {
+                return order.refuse(Refusal::Promised { epoch, left_ms });
+            }
+            vower.promoting(true);
+        }
+        let command = order.command;
+        tracing::warn!(
+            command = %command.id, kind = command.action.kind(), run = %command.run, step = command.step,
+            epoch = command.epoch.0, resumed = order.resumed, "an operator on this host has a step done"
+        );
+        let errand = Errand {
+            scene: self.scene.clone(),
+            ledger: self.ledger.clone(),
+            reporter: self.reporter.clone(),
+            command: Arc::new(command),
+            authority: order.vouched.map_or(Authority::Granted, Authority::Vouched),
+            progress: order.progress,
+        };
+        let now = clock::mono();
+        self.running = Some(errand.running(now));
+        self.report_due = now.after(self.config.limits.report_every);
+        self.errands.spawn(async move {
+            let state = errand.carry_out(None, order.resumed).await;
+            drop(order.reply.send(state.clone()));
+            Some(state)
+        });
     }
 
     /// Looks at the next command that an earlier process left unfinished.
@@ -385,6 +432,7 @@ impl Agent {
             ledger: self.ledger.clone(),
             reporter: self.reporter.clone(),
             command: Arc::new(command),
+            authority: Authority::Granted,
             progress: crate::action::Progress::default(),
         };
         self.running = Some(errand.running(now));

@@ -23,6 +23,8 @@ pub(crate) struct Circumstances {
     pub(crate) startup: Startup,
     /// The own ledger's record that it is kept down.
     pub(crate) fenced: Option<Fenced>,
+    /// The epoch in which an operator broke the glass for this site, while no ticket has taken it over.
+    pub(crate) vouched: Option<Epoch>,
     /// Whether the policy has self-fencing on, as far as it is known.
     pub(crate) enforced: bool,
     /// What the store says.
@@ -59,6 +61,7 @@ pub(crate) fn judge(circumstances: &Circumstances) -> Admission {
         site,
         startup,
         fenced,
+        vouched,
         enforced,
         store,
     } = circumstances;
@@ -68,6 +71,15 @@ pub(crate) fn judge(circumstances: &Circumstances) -> Admission {
     let kept_down = fenced.as_ref();
     match store {
         Store::Proved(ticket) => judge_ticket(site, ticket, kept_down),
+        Store::Regressed(_) | Store::Absent(_) | Store::Silent(_)
+            if kept_down.is_none() && vouched.is_some() =>
+        {
+            let epoch = vouched.unwrap_or_default();
+            Admission::Open(format!(
+                "an operator broke the glass for {site} in epoch {epoch}, and no ticket has taken that over: {}",
+                said(store)
+            ))
+        }
         Store::Regressed(_) | Store::Absent(_) | Store::Silent(_) if kept_down.is_some() => {
             let epoch = kept_down.map_or(Epoch(0), |fenced| fenced.epoch);
             let reason = kept_down.map_or("", |fenced| fenced.reason.as_str());
@@ -144,6 +156,7 @@ mod tests {
             site: SiteName::new("dc1").unwrap(),
             startup: Startup::Writable,
             fenced: None,
+            vouched: None,
             enforced: false,
             store,
         }
@@ -213,6 +226,25 @@ mod tests {
                 row,
                 "{store:?}"
             );
+        }
+    }
+
+    /// A broken glass stands in for a store that cannot confirm, and for nothing that it does confirm.
+    #[test]
+    fn a_broken_glass_opens_where_the_store_says_nothing() {
+        let open = [true, false, false, false, true, true, true];
+        for (store, expected) in stores().into_iter().zip(open) {
+            let vouched = Circumstances {
+                vouched: Some(Epoch(1_003)),
+                enforced: true,
+                ..circumstances(store)
+            };
+            assert_eq!(is_open(&vouched), expected, "{vouched:?}");
+            let kept = Circumstances {
+                fenced: Some(fenced(1_004)),
+                ..vouched
+            };
+            assert!(!is_open(&kept), "{kept:?}");
         }
     }
 

@@ -3,6 +3,8 @@
 //! Read once at the start; every problem is said at once with its place. It never holds a secret, only the
 //! names of the files that do.
 
+mod glass;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub nats: NatsConfig,
     /// How it leads.
     pub lead: LeadConfig,
+    /// The seed that signs plans for break glass, if it makes any.
+    pub signing_seed_file: Option<PathBuf>,
 }
 
 /// Where NATS is, and how this process proves who it is.
@@ -112,6 +116,7 @@ impl Config {
         let log_format = top.word("log_format", &formats, Some(LogFormat::Text));
         let nats = nats(top.section("nats"), site.as_ref());
         let lead = lead(top.section("lead"));
+        let signing_seed_file = glass::read(&top);
         top.finish();
         let config = (|| {
             Some(Self {
@@ -122,6 +127,7 @@ impl Config {
                 log_format: log_format?,
                 nats: nats?,
                 lead: lead?,
+                signing_seed_file: signing_seed_file.ok()?,
             })
         })();
         document.finish(config)

@@ -8,6 +8,7 @@
 //! ears fitness garbage    what is heard, and whether the own ears may be believed
 //! leadership lease        who leads: compare-and-set, and the own monotonic clock
 //! store mirror audit      what survives: the bucket, a follower's view of it, the trail
+//! contingency             signed plans for the loss of the store
 //! dispatch                commands to agents
 //! operator request answer reply screen    what operators ask and read
 //! runtime                 the loop
@@ -17,6 +18,7 @@ pub mod answer;
 pub mod audit;
 pub mod clock;
 pub mod config;
+pub mod contingency;
 pub mod dispatch;
 pub mod ears;
 pub mod event;

@@ -3,6 +3,8 @@
 //! An empty payload stands for all defaults. A field that nobody asked for is a problem: a misspelt `digest`
 //! must not become an approval without one.
 
+mod alarm;
+
 use std::collections::BTreeMap;
 
 use decision::{ApprovalRequest, Ask, Durable, Past};
@@ -121,6 +123,7 @@ pub fn read(
         Verb::Hold => fields
             .required_text("reason")
             .map(|reason| Request::Change(Ask::Hold { reason })),
+        Verb::Acknowledge => alarm::read(&mut fields).map(Request::Change),
         Verb::Release => {
             let reason = fields.text("reason").unwrap_or_default();
             Some(Request::Change(Ask::Release { reason }))

@@ -40,6 +40,8 @@ pub enum Verb {
     Hold,
     /// Ends a hold.
     Release,
+    /// Ends an alarm that only an operator can end, after it was looked at.
+    Acknowledge,
     /// The audit trail.
     History,
     /// The stack in force.
@@ -52,7 +54,7 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Status,
         Self::Proposals,
         Self::Show,
@@ -63,6 +65,7 @@ impl Verb {
         Self::Abandon,
         Self::Hold,
         Self::Release,
+        Self::Acknowledge,
         Self::History,
         Self::StackShow,
         Self::StackCheck,
@@ -82,6 +85,7 @@ impl Verb {
             Self::Abandon => "abandon",
             Self::Hold => "hold",
             Self::Release => "release",
+            Self::Acknowledge => "acknowledge",
             Self::History => "history",
             Self::StackShow => "stack-show",
             Self::StackCheck => "stack-check",
@@ -99,6 +103,7 @@ impl Verb {
                 | Self::Abandon
                 | Self::Hold
                 | Self::Release
+                | Self::Acknowledge
                 | Self::StackApply
         )
     }
@@ -230,6 +235,11 @@ pub mod key {
     pub const STATE: &str = "state";
     /// The stack in force.
     pub const STACK: &str = "stack";
+
+    /// The signed plan that makes a site live when the store is lost together with the live site.
+    pub fn contingency(site: &crate::id::SiteName) -> String {
+        format!("contingency.{site}")
+    }
 }
 
 /// The subject table: pattern, who sends, encoding, what it carries. `WIRE.md` shows it.

@@ -65,7 +65,7 @@ pub(super) async fn perform(job: &Job<'_>, wanted: &Wanted<'_>) -> Result<Vec<Pr
         if !confirmed.is_fresh() {
             return Err(failed("the grant was confirmed too slowly to act on it"));
         }
-        proof.push(ProofLine::new("grant", "confirmed by a write to the store"));
+        proof.push(ProofLine::new("grant", confirmed.basis()));
         let took = ask_until_promoted(job, config, session).await?;
         proof.push(ProofLine::new(
             "recovery",

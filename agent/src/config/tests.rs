@@ -19,7 +19,7 @@ fn the_sample_file_is_right() {
 #[test]
 fn the_commented_keys_of_the_sample_are_known() {
     let mut text = String::new();
-    for line in SAMPLE.lines() {
+    for line in SAMPLE.replace("# [break_glass]", "[break_glass]").lines() {
         let key = line
             .strip_prefix("# ")
             .and_then(|rest| rest.split_once(" = "));

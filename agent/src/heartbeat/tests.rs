@@ -107,6 +107,7 @@ fn moment() -> Moment {
         foreign_server: None,
         running: None,
         lease: None,
+        glass: None,
     }
 }
 

@@ -13,6 +13,7 @@ use shared::wire::{Command, ReportState, Ticket};
 
 use super::LedgerError;
 use crate::gate::{Identity, Known};
+use crate::glass::Broken;
 
 /// Version of the file's format.
 const FORMAT: u32 = 1;
@@ -76,6 +77,8 @@ pub struct Record {
     fenced: Option<Fenced>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     promised: Option<Promised>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    glass: Option<Box<Broken>>,
 }
 
 /// Why a text is no record of this agent.
@@ -123,6 +126,7 @@ impl Record {
             seen: None,
             fenced: None,
             promised: None,
+            glass: None,
         }
     }
 
@@ -282,6 +286,37 @@ impl Record {
     /// Why its database is kept down, if it is.
     pub const fn fenced(&self) -> Option<&Fenced> {
         self.fenced.as_ref()
+    }
+
+    /// That an operator broke the glass here, until a later epoch is obeyed.
+    ///
+    /// While it is not acknowledged the store shows less than this epoch, which [`Record::regression`] says; what this
+    /// agent serves, it serves by the operator's word.
+    pub fn glass(&self) -> Option<&Broken> {
+        self.glass
+            .as_deref()
+            .filter(|broken| broken.epoch == self.epoch)
+    }
+
+    /// The glass is broken: its epoch is the highest one from now on.
+    ///
+    /// # Panics
+    /// When its epoch is not above the highest: a bug of the judgement before.
+    pub fn break_glass(&mut self, broken: Broken) {
+        assert!(
+            broken.epoch > self.epoch,
+            "a broken glass takes a new epoch"
+        );
+        self.epoch = broken.epoch;
+        self.term = Term(0);
+        self.glass = Some(Box::new(broken));
+    }
+
+    /// The store's ticket has taken the broken glass's epoch over.
+    pub fn acknowledge_glass(&mut self) {
+        if let Some(broken) = self.glass.as_deref_mut() {
+            broken.acknowledged = true;
+        }
     }
 
     /// Its database is kept down from now on, or not any more.

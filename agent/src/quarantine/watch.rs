@@ -79,7 +79,10 @@ impl Watch {
                 _ = looks.tick() => {}
                 Ok(()) = self.told.changed() => {}
             }
-            self.right.clone_from(&self.told.borrow_and_update());
+            let told = self.told.borrow_and_update().clone();
+            // What was told before a higher epoch was obeyed, or taken by a broken glass, deprives nobody any more.
+            let obeyed = self.scene.ledger.epoch();
+            self.right = told.filter(|right| right.epoch >= obeyed);
             self.turn().await;
             self.sweep().await;
         }

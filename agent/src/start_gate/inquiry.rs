@@ -87,6 +87,10 @@ async fn circumstances(config: &AgentConfig) -> Result<Circumstances, String> {
         site: identity.site.clone(),
         startup,
         fenced: record.fenced().cloned(),
+        vouched: record
+            .glass()
+            .filter(|broken| !broken.acknowledged && broken.plan.to == identity.site)
+            .map(|broken| broken.epoch),
         enforced: kept_policy(&config.state_dir).is_some_and(|policy| policy.enforces()),
         store: Store::Silent("not asked".to_owned()),
     };

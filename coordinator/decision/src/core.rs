@@ -52,6 +52,8 @@ pub struct Core {
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
     pub(crate) blocked: Vec<String>,
+    /// The epoch of the broken glass that this leader has said.
+    pub(crate) glass_told: Option<Epoch>,
     pub(crate) fresh: Fresh,
     pub(crate) drawn: u64,
     pub(crate) dirty: bool,
@@ -94,6 +96,7 @@ impl Core {
             clocks: RunClocks::default(),
             proposal: ProposalClocks::default(),
             blocked: Vec::new(),
+            glass_told: None,
             fresh: Fresh(Uuid::nil()),
             drawn: 0,
             dirty: false,
@@ -298,6 +301,7 @@ impl Core {
             .max();
         self.step_detector(now.mono, &votes);
         if self.leads() {
+            self.alarm_of_glass(now);
             self.advance_run(now);
             self.keep_proposal(now);
             self.raise_if_due(now);

@@ -13,6 +13,8 @@ pub enum FindingCode {
     TwoPrimaries,
     /// The store shows less than something that an agent or this process has seen.
     StoreRegressed,
+    /// A site was made live while the store was lost, and no operator has acknowledged that.
+    GlassBroken,
     /// The live site is lost, or cut off from everybody: from outside these are the same.
     SiteLost,
     /// The live site is silent for all, and it is not confirmed yet.
@@ -100,7 +102,7 @@ const fn row(code: C, severity: Severity, blocks: bool, meaning: &'static str) -
 }
 
 /// Every finding, the gravest first.
-pub const FINDINGS: [FindingRow; 27] = [
+pub const FINDINGS: [FindingRow; 28] = [
     row(
         C::TwoPrimaries,
         Critical,
@@ -112,6 +114,12 @@ pub const FINDINGS: [FindingRow; 27] = [
         Critical,
         true,
         "the store shows less than what agents have obeyed: it lost writes or was made anew",
+    ),
+    row(
+        C::GlassBroken,
+        Critical,
+        true,
+        "an operator made a site live while the store was lost: nothing is moved until that is acknowledged",
     ),
     row(
         C::SiteLost,

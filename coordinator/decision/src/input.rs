@@ -179,6 +179,13 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// End an alarm that only an operator can end.
+    Acknowledge {
+        /// Which.
+        alarm: Alarm,
+        /// Why.
+        reason: String,
+    },
     /// Put a stack in force.
     ApplyStack {
         /// The stack, parsed and checked.
@@ -186,6 +193,26 @@ pub enum Ask {
         /// The version that the operator saw in force; nothing for the first.
         replaces: Option<StackVersion>,
     },
+}
+
+/// An alarm that only an operator can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Alarm {
+    /// A site was made live while the store was lost.
+    BreakGlass,
+}
+
+impl Alarm {
+    /// All alarms.
+    pub const ALL: [Self; 1] = [Self::BreakGlass];
+
+    /// The alarm's word, as operators type it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::BreakGlass => "break-glass",
+        }
+    }
 }
 
 /// An approval as an operator sends it.

@@ -53,6 +53,7 @@ impl Core {
         self.clocks = RunClocks::default();
         self.proposal = ProposalClocks::default();
         self.blocked.clear();
+        self.glass_told = None;
         self.go(now, Phase::Unknown);
         self.outbox.clear();
         self.events.clear();

@@ -21,12 +21,14 @@ mod approval;
 mod approving;
 mod assessment;
 mod candidate;
+mod contingency;
 mod core;
 mod detector;
 mod durable;
 mod execution;
 mod explanation;
 mod finding;
+mod glass;
 mod input;
 mod inventory;
 mod journal;
@@ -59,7 +61,7 @@ pub use self::durable::{
 };
 pub use self::finding::{FINDINGS, Finding, FindingCode, FindingRow, gravity, row_of};
 pub use self::input::{
-    ApprovalRequest, Ask, Fresh, Identity, Input, Now, Past, RequestId, Unanswered,
+    Alarm, ApprovalRequest, Ask, Fresh, Identity, Input, Now, Past, RequestId, Unanswered,
 };
 pub use self::output::{Announcement, Answer, Output, Persist, WakeReason};
 pub use self::phase::{MOVES, Move, Phase, find};

@@ -5,6 +5,7 @@ use shared::id::SiteName;
 use crate::assessment::Scene;
 use crate::candidate::{choose, targets};
 use crate::finding::{Finding, row_of};
+use crate::glass::glass_of_sites;
 use crate::loss::bound;
 use crate::sighting::Vote;
 use crate::view::ReadinessView;
@@ -28,6 +29,7 @@ pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessVie
             target: None,
             loss: None,
             obstacles,
+            break_glass: glass_of_sites(scene),
         };
     };
     let choices = choose_as_if_lost(scene, &target);
@@ -49,6 +51,7 @@ pub(crate) fn readiness(scene: &Scene<'_>, findings: &[Finding]) -> ReadinessVie
         target: Some(target),
         loss: Some(loss.summary),
         obstacles,
+        break_glass: glass_of_sites(scene),
     }
 }
 
@@ -83,7 +86,7 @@ fn cluster_out_of_reach(scene: &Scene<'_>, target: &SiteName) -> Option<String> 
 }
 
 /// The choice as it would be a moment after the primary is gone: a standby that still receives is no obstacle.
-fn choose_as_if_lost(
+pub(crate) fn choose_as_if_lost(
     scene: &Scene<'_>,
     target: &SiteName,
 ) -> Vec<crate::proposal::CandidateChoice> {

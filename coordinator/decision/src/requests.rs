@@ -6,7 +6,7 @@ use shared::wire::Severity;
 use crate::approval::refused;
 use crate::core::Core;
 use crate::durable::Hold;
-use crate::input::{Ask, Now, RequestId};
+use crate::input::{Alarm, Ask, Now, RequestId};
 use crate::journal::About;
 use crate::output::{Announcement, Answer, Output};
 use crate::proposal::ProposalState;
@@ -42,6 +42,9 @@ impl Core {
             Ask::Abandon { run, reason } => self.abandon(now, actor, run, &reason),
             Ask::Hold { reason } => self.hold(now, actor, &reason),
             Ask::Release { reason } => self.release(now, actor, &reason),
+            Ask::Acknowledge { alarm, reason } => match alarm {
+                Alarm::BreakGlass => self.acknowledge_glass(now, actor, &reason),
+            },
             Ask::ApplyStack { stack, replaces } => self.apply(now, actor, *stack, replaces),
         }
     }

@@ -170,6 +170,9 @@ impl Core {
         if self.stack.is_none() {
             return Some("pointsman stack apply FILE".to_owned());
         }
+        if self.glass_is_broken() {
+            return Some("pointsman acknowledge break-glass --reason TEXT".to_owned());
+        }
         match self.shown_phase() {
             Phase::Proposed => Some("pointsman show latest".to_owned()),
             Phase::Running | Phase::Halted => Some("pointsman show latest".to_owned()),
@@ -204,6 +207,7 @@ fn unready() -> ReadinessView {
         target: None,
         loss: None,
         obstacles,
+        break_glass: Vec::new(),
     }
 }
 

@@ -187,6 +187,9 @@ pub struct ReadinessView {
     pub loss: Option<String>,
     /// What stands in the way.
     pub obstacles: Vec<String>,
+    /// For each site that may become live: whether it could be made so by hand if the store were lost as well.
+    #[serde(default)]
+    pub break_glass: Vec<String>,
 }
 
 /// Why there is, or is not, a proposal.

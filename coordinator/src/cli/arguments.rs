@@ -201,6 +201,15 @@ pub(crate) enum Command {
         #[arg(long, default_value = "")]
         reason: String,
     },
+    /// End an alarm after looking at it: the store's ticket takes over what was done without it.
+    Acknowledge {
+        /// The alarm.
+        #[arg(value_parser = ["break-glass"])]
+        alarm: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
     /// The audit trail: who moved what, when and why.
     History {
         /// How many of the newest events.

@@ -115,6 +115,13 @@ async fn connected(
         Command::Release { reason } => {
             change(Verb::Release, json!({ "reason": reason })).await?;
         }
+        Command::Acknowledge { alarm, reason } => {
+            change(
+                Verb::Acknowledge,
+                json!({ "alarm": alarm, "reason": reason }),
+            )
+            .await?;
+        }
         Command::WatchEvents => Box::pin(events::watch(link, terminal)).await?,
         Command::Provision {
             replicas,

@@ -73,6 +73,7 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
         | Verb::Abandon
         | Verb::Hold
         | Verb::Release
+        | Verb::Acknowledge
         | Verb::StackApply => screen::refusal::done(&read(value)?),
     })
 }

@@ -411,6 +411,9 @@ fn about(ask: &Ask) -> (Option<ProposalId>, Option<RunId>) {
         Ask::Reject { proposal, .. } => (Some(*proposal), None),
         Ask::Resume { run, .. } | Ask::Abandon { run, .. } => (None, Some(*run)),
         Ask::ResumePast(past) => (None, Some(past.run)),
-        Ask::Hold { .. } | Ask::Release { .. } | Ask::ApplyStack { .. } => (None, None),
+        Ask::Hold { .. }
+        | Ask::Release { .. }
+        | Ask::Acknowledge { .. }
+        | Ask::ApplyStack { .. } => (None, None),
     }
 }

@@ -34,7 +34,7 @@ fn nothing_at_all_is_all_defaults() {
 }
 
 /// Request, payload, and what the refusal says.
-const WRONG: [(Verb, &str, &str); 22] = [
+const WRONG: [(Verb, &str, &str); 24] = [
     (
         Verb::Status,
         "[]",
@@ -111,6 +111,16 @@ const WRONG: [(Verb, &str, &str); 22] = [
         Verb::Hold,
         "{\"reason\": \"  \"}",
         "reason: found an empty text",
+    ),
+    (
+        Verb::Acknowledge,
+        "{\"alarm\": \"smoke\", \"reason\": \"x\"}",
+        "alarm: found \"smoke\"; allowed: break-glass",
+    ),
+    (
+        Verb::Acknowledge,
+        "{\"alarm\": \"break-glass\"}",
+        "reason: found nothing",
     ),
     (
         Verb::History,

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use self::term::{Leading, Work, worked};
 use crate::audit::{self, Audit};
 use crate::config::Config;
+use crate::contingency::{Contingencies, SignerError};
 use crate::ears::{Ears, Heard};
 use crate::event::Event;
 use crate::leadership::{Campaign, LeadView, Order};
@@ -56,6 +57,9 @@ pub enum RuntimeError {
         #[source]
         source: std::io::Error,
     },
+    /// Plans for break glass cannot be signed.
+    #[error("plans for break glass cannot be signed")]
+    Signer(#[from] SignerError),
     /// The connection was closed for good: a bug of the bus.
     #[error("the bus connection ended")]
     Closed,
@@ -83,6 +87,7 @@ pub struct Runtime {
     sequence: u64,
     next_beat: Mono,
     stack_revision: Option<u64>,
+    contingencies: Contingencies,
     stopping: bool,
 }
 
@@ -96,6 +101,7 @@ impl Runtime {
             path: config.state_dir.clone(),
             source,
         })?;
+        let contingencies = Contingencies::open(config.signing_seed_file.as_deref())?;
         let process = ProcessId::new(Uuid::now_v7());
         let connect = async |purpose, manner| {
             Connection::connect(config.settings(purpose), manner)
@@ -132,6 +138,7 @@ impl Runtime {
             sequence: 0,
             next_beat: clock::mono(),
             stack_revision: None,
+            contingencies,
             stopping: false,
             config,
         })
@@ -218,6 +225,13 @@ impl Runtime {
         }
         if let Some(desk) = &mut self.desk {
             desk.forget_old(now.mono);
+        }
+        if self.leading.is_some()
+            && let Some(bucket) = &self.bucket
+            && self.contingencies.is_due(now.mono)
+        {
+            let plans = self.core.contingencies(now);
+            self.contingencies.keep(now.mono, plans, bucket);
         }
     }
 

@@ -232,6 +232,9 @@ fn readiness(view: &StatusView) -> String {
     for obstacle in &readiness.obstacles {
         text.push_str(&paragraph("  in the way: ", "    ", obstacle));
     }
+    for sentence in &readiness.break_glass {
+        text.push_str(&paragraph("  break glass: ", "    ", sentence));
+    }
     text
 }
 

@@ -77,6 +77,7 @@ fn heartbeat(agent: u64, sequence: u64) -> Heartbeat {
         ],
         running: None,
         lease: None,
+        glass: None,
     }
 }
 

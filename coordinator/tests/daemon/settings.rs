@@ -40,7 +40,9 @@ fn the_sample_is_good_and_its_comments_are_the_defaults() {
 
 #[test]
 fn every_key_of_the_sample_is_known() {
-    let mut whole = SAMPLE.replace("# [nats.tls]", "[nats.tls]");
+    let mut whole = SAMPLE
+        .replace("# [nats.tls]", "[nats.tls]")
+        .replace("# [break_glass]", "[break_glass]");
     for key in [
         "log",
         "log_format",
@@ -52,11 +54,12 @@ fn every_key_of_the_sample_is_known() {
         "candidate_delay",
         "lease",
         "renew",
+        "signing_seed_file",
     ] {
         whole = whole.replace(&format!("\n# {key} = "), &format!("\n{key} = "));
     }
     let config = Config::parse("coordinator.toml", &whole).unwrap();
-    assert!(config.nats.tls.is_some());
+    assert!(config.nats.tls.is_some() && config.signing_seed_file.is_some());
     assert!(matches!(
         config.nats.credentials,
         bus::Credentials::NkeySeedFile(_)
@@ -83,7 +86,7 @@ const WRONG: [(&str, &str, &str); 16] = [
     (
         "state_dir",
         "statedir",
-        "statedir: found an unknown key; allowed: lead | log",
+        "statedir: found an unknown key; allowed: break_glass | lead | log",
     ),
     (
         "servers = [\"nats://127.0.0.1:4222\"]",

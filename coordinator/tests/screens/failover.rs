@@ -164,6 +164,7 @@ fn status() -> StatusView {
             obstacles: vec![
                 "nothing proves that dc1 is stopped: the operator must vouch".to_owned(),
             ],
+            break_glass: vec!["available in dc2, by a plan of 42 s ago".to_owned()],
         },
         leases: leases(),
         open_proposal: Some(ProposalId::new(Uuid::from_u128(0x2a))),
@@ -185,6 +186,7 @@ fn status_of_a_follower_without_a_stack() {
         target: None,
         loss: None,
         obstacles: vec!["no stack is in force".to_owned()],
+        break_glass: Vec::new(),
     };
     let view = StatusView {
         summary: "no stack is in force; apply one with `pointsman stack apply FILE`".to_owned(),

@@ -10,10 +10,14 @@ pub use self::v1::action::{
     Action, CheckExpectation, PlanDigest, ProbeRequest, ScaleTarget, SlotName,
 };
 pub use self::v1::command::{Anchor, ApprovalProof, Command, Grant};
+pub use self::v1::contingency::{
+    BrokenGlass, CONTINGENCY_SCHEMA, Contingency, ContingencyStep, ContingencyWork,
+    SignedContingency,
+};
 pub use self::v1::event::{AuditEvent, EVENT_SCHEMA, Severity};
 pub use self::v1::heartbeat::{
-    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, Heartbeat,
-    HostSample, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample,
+    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample,
+    Heartbeat, HostSample, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample,
     PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample, Unfit, WorkloadSample,
 };
 pub use self::v1::observation::{Observation, SightingChannel, SiteSighting};

@@ -14,11 +14,11 @@ use shared::id::{
 use shared::lsn::{LagBytes, Lsn, SystemIdentifier, Timeline};
 use shared::stack::WorkloadKind;
 use shared::wire::{
-    Action, Anchor, ApprovalProof, CheckExpectation, ClusterSample, Command, DatabaseRole,
-    DatabaseSample, DatabaseState, DeadmanKind, Fitness, Grant, Heartbeat, HostSample, LeaseSample,
-    LeaseStanding, Observation, PeerChannel, PeerOutcome, PeerSample, ProbeRequest,
-    PromotionObstacle, ReceiverSample, ReceiverStatus, ScaleTarget, SenderSample, SightingChannel,
-    SiteSighting, SlotName, Unfit, WorkloadSample,
+    Action, Anchor, ApprovalProof, BrokenGlass, CheckExpectation, ClusterSample, Command,
+    DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample, Grant,
+    Heartbeat, HostSample, LeaseSample, LeaseStanding, Observation, PeerChannel, PeerOutcome,
+    PeerSample, ProbeRequest, PromotionObstacle, ReceiverSample, ReceiverStatus, ScaleTarget,
+    SenderSample, SightingChannel, SiteSighting, SlotName, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -54,6 +54,7 @@ pub(crate) fn heartbeats() -> Vec<(&'static str, Heartbeat)> {
         ("heartbeat-unfit", unfit()),
         ("heartbeat-leased", leased(LeaseStanding::Held)),
         ("heartbeat-fenced", leased(LeaseStanding::Fenced)),
+        ("heartbeat-glass", glass()),
     ]
 }
 
@@ -75,6 +76,7 @@ fn minimal() -> Heartbeat {
         peers: Vec::new(),
         running: None,
         lease: None,
+        glass: None,
     }
 }
 
@@ -177,6 +179,7 @@ fn cluster() -> Heartbeat {
         }),
         running: Some(CommandId::new(uuid(9))),
         lease: None,
+        glass: None,
         ..minimal()
     }
 }
@@ -209,6 +212,26 @@ fn unfit() -> Heartbeat {
                 PromotionObstacle::Privilege,
             ],
             ..standby_sample()
+        }),
+        ..minimal()
+    }
+}
+
+/// Of an agent where an operator broke the glass.
+fn glass() -> Heartbeat {
+    Heartbeat {
+        glass: Some(GlassSample {
+            plan_age_ms: Some(Millis(61_000)),
+            broken: Some(Box::new(BrokenGlass {
+                epoch: Epoch(1_007),
+                plan: ContentDigest::of_bytes(b"plan"),
+                operator: Actor::new("alice"),
+                reason: "dc1 burnt down".to_owned(),
+                to: site("dc2"),
+                site_off: site("dc1"),
+                at: UnixMillis(1_790_000_000_123),
+                acknowledged: false,
+            })),
         }),
         ..minimal()
     }

@@ -295,6 +295,7 @@ fn heartbeat(agent: u32, sequence: u64) -> Result<Heartbeat> {
         ],
         running: None,
         lease: None,
+        glass: None,
     })
 }
 

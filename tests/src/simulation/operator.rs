@@ -271,6 +271,7 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Abandon { .. } => "to abandon",
         Ask::Hold { .. } => "for a hold",
         Ask::Release { .. } => "for a release",
+        Ask::Acknowledge { .. } => "to acknowledge",
         Ask::ApplyStack { .. } => "to apply a stack",
     }
 }

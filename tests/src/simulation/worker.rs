@@ -168,6 +168,7 @@ impl Worker {
                 .collect(),
             running: self.running.as_ref().map(|running| running.id),
             lease: self.keeper.sample(self.clock.reading(time)),
+            glass: None,
         }
     }
 

@@ -5,6 +5,7 @@
 mod deadman;
 mod fence;
 mod follow;
+mod glass;
 mod leader;
 mod lease;
 mod program;

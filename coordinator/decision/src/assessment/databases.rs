@@ -8,6 +8,7 @@ use shared::wire::{DatabaseRole, DatabaseSample, DatabaseState, ReceiverStatus};
 use super::{Scene, found};
 use crate::candidate::{last_primary, state_words};
 use crate::finding::{Finding, FindingCode};
+use crate::glass::breaks;
 
 /// Finds.
 pub(super) fn find(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
@@ -60,7 +61,8 @@ fn writers(database: &Database, scene: &Scene<'_>, findings: &mut Vec<Finding>) 
         found(findings, FindingCode::TwoPrimaries, sentence);
     }
     for writer in writers {
-        if writer.site != *scene.live() && Some(&writer.site) != scene.becoming_live() {
+        let vouched = breaks(scene.inventory, scene.ticket).any(|b| b.glass.to == writer.site);
+        if writer.site != *scene.live() && Some(&writer.site) != scene.becoming_live() && !vouched {
             let sentence = format!(
                 "{} writes database {} and {} does not hold the right to be live ({} does)",
                 writer.node,

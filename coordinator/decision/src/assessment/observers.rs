@@ -5,6 +5,7 @@ use shared::clock::Millis;
 use super::{Scene, found};
 use crate::candidate::choose;
 use crate::finding::{Finding, FindingCode};
+use crate::glass::{breaks, explains};
 use crate::sighting::{NoVote, Vote, unfit_words};
 
 /// A loop later than this is worth a word.
@@ -135,6 +136,9 @@ fn hosts(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn store(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
+    for open in breaks(scene.inventory, scene.ticket) {
+        found(findings, FindingCode::GlassBroken, open.sentence());
+    }
     if let Some(fault) = scene.store_fault {
         found(findings, FindingCode::StoreRegressed, fault);
     }
@@ -144,7 +148,8 @@ fn store(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     let ahead = scene
         .inventory
         .agents()
-        .find(|(_, _, agent)| agent.heartbeat.epoch > ticket.epoch);
+        .filter(|(_, _, agent)| agent.heartbeat.epoch > ticket.epoch)
+        .find(|(site, node, _)| !explains(scene.inventory, ticket, site, node));
     if let Some((site, node, agent)) = ahead {
         let sentence = format!(
             "agent {site}/{node} has obeyed epoch {} and the store shows epoch {}: the store has lost writes",

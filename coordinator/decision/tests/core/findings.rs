@@ -28,6 +28,16 @@ fn lose(world: &mut World, name: &str) {
     world.gone.insert(site(name));
 }
 
+fn lost_for(world: &mut World, count: u64) {
+    lose(world, "dc1");
+    seconds(world, count);
+}
+
+fn broken_in(world: &mut World, epoch: u64) {
+    world.break_glass("dc2-db", epoch);
+    seconds(world, 2);
+}
+
 fn cut(world: &mut World, a: &str, b: &str) {
     let (a, b): (SiteName, SiteName) = (site(a), site(b));
     world.cuts.extend([(a.clone(), b.clone()), (b, a)]);
@@ -51,7 +61,7 @@ fn replace_stack(world: &mut World, change: fn(&mut shared::stack::Stack)) {
 
 use FindingCode as C;
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 28] = [
     case(
         C::TwoPrimaries,
         |w| write_in(w, "dc2-db"),
@@ -72,28 +82,9 @@ const CASES: [Case; 27] = [
             seconds(w, 2);
         },
     ),
-    case(
-        C::SiteLost,
-        |w| {
-            lose(w, "dc1");
-            seconds(w, 23);
-        },
-        |w| {
-            lose(w, "dc1");
-            seconds(w, 21);
-        },
-    ),
-    case(
-        C::SiteSilent,
-        |w| {
-            lose(w, "dc1");
-            seconds(w, 8);
-        },
-        |w| {
-            lose(w, "dc1");
-            seconds(w, 5);
-        },
-    ),
+    case(C::GlassBroken, |w| broken_in(w, 1_001), |w| broken_in(w, 1)),
+    case(C::SiteLost, |w| lost_for(w, 23), |w| lost_for(w, 21)),
+    case(C::SiteSilent, |w| lost_for(w, 8), |w| lost_for(w, 5)),
     case(
         C::LinkLost,
         |w| {
@@ -430,6 +421,7 @@ const fn is_listed(code: FindingCode) -> bool {
     match code {
         C::TwoPrimaries
         | C::StoreRegressed
+        | C::GlassBroken
         | C::SiteLost
         | C::SiteSilent
         | C::LinkLost

@@ -5,6 +5,7 @@
 //! script     text scenarios and what the operator reads, compared byte for byte
 //! anew       a store that was made anew
 //! findings   every finding with a golden case and a near miss
+//! glass      plans for the loss of the store, and what becomes of one that was used
 //! tables     the tables are whole: phases, moves, findings, inputs
 //! rows       every row of the table of moves is used
 //! run        runs under changes of the leader, conflicts of the store, late and doubled words
@@ -15,6 +16,8 @@
 mod anew;
 #[cfg(test)]
 mod findings;
+#[cfg(test)]
+mod glass;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

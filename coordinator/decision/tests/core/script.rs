@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use decision::{Announcement, Answer, ApprovalRequest, Ask, Output, Past, ProposalState};
+use decision::{Alarm, Announcement, Answer, ApprovalRequest, Ask, Output, Past, ProposalState};
 use shared::clock::Millis;
 use shared::refusal::Refusal;
 use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
@@ -145,6 +145,7 @@ impl Telling {
                 world.stopped.insert(site(name));
             }
             ["restart-coordinator", name] => world.start(&site(name)),
+            ["break-glass", name, epoch] => world.break_glass(name, epoch.parse().unwrap()),
             ["keep-back", name] => {
                 world.kept_back.insert(site(name), Vec::new());
             }
@@ -261,6 +262,10 @@ impl Telling {
             },
             (["hold", ..], _, _) => Ask::Hold { reason: reason(1) },
             (["release", ..], _, _) => Ask::Release { reason: reason(1) },
+            (["acknowledge", ..], _, _) => Ask::Acknowledge {
+                alarm: Alarm::BreakGlass,
+                reason: reason(1),
+            },
             (["apply", "confirm", span], _, _) => {
                 let (version, mut stack) = self.world.store.stack.clone().unwrap();
                 stack.policy.confirm_ms = span.parse().unwrap();

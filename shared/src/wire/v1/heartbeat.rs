@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::contingency::BrokenGlass;
 use crate::clock::{Millis, UnixMillis};
 use crate::codec::{Kind, Message};
 use crate::epoch::{Epoch, StackVersion};
@@ -62,10 +63,24 @@ pub struct Heartbeat {
     /// Its lease on the right to be live, when it keeps one.
     #[serde(rename = "l", default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<LeaseSample>,
+    /// How it stands to break glass, when its file allows that.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub glass: Option<GlassSample>,
 }
 
 impl Message for Heartbeat {
     const KIND: Kind = Kind::Heartbeat;
+}
+
+/// How an agent stands to break glass: the plan that it keeps for the loss of the store, and whether it was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GlassSample {
+    /// Age of the signed plan that it keeps; nothing while it keeps none.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub plan_age_ms: Option<Millis>,
+    /// What an operator did with it, until a later epoch is obeyed.
+    #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<Box<BrokenGlass>>,
 }
 
 /// How a database agent stands to the right to be live.

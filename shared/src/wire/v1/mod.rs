@@ -2,6 +2,7 @@
 
 pub mod action;
 pub mod command;
+pub mod contingency;
 pub mod event;
 pub mod heartbeat;
 pub mod observation;

@@ -7,9 +7,9 @@ use shared::epoch::Epoch;
 use shared::id::{BootId, CommandId, DatabaseName, ProcessId, SiteName};
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
-    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, Fitness, Heartbeat, PeerChannel,
-    PeerOutcome, PeerSample, PromotionObstacle, ReceiverSample, ReceiverStatus, ReportState, Unfit,
-    WorkloadSample,
+    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, Fitness, GlassSample, Heartbeat,
+    PeerChannel, PeerOutcome, PeerSample, PromotionObstacle, ReceiverSample, ReceiverStatus,
+    ReportState, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -30,6 +30,7 @@ pub(crate) struct Agent {
     pub(crate) renews: Renews,
     pub(crate) database: Option<Database>,
     pub(crate) cluster: Option<BTreeMap<String, u32>>,
+    pub(crate) glass: Option<GlassSample>,
     pub(crate) ledger: BTreeMap<CommandId, Option<ReportState>>,
 }
 
@@ -110,6 +111,7 @@ impl Agent {
             peers: peers.collect(),
             running: None,
             lease: None,
+            glass: self.glass.clone(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! by itself, so that a test reads as a story.
 
 mod agent;
+mod glass;
 mod labour;
 mod life;
 
@@ -227,6 +228,7 @@ impl World {
                 },
                 database,
                 cluster,
+                glass: None,
                 ledger: BTreeMap::new(),
             };
             self.agents.insert(name, agent);

@@ -1,0 +1,72 @@
+//! The plans that are made for the loss of the store, and what becomes of one that was used.
+
+use decision::Ask;
+use shared::clock::Millis;
+use shared::wire::{Action, CheckExpectation, ContingencyWork};
+
+use crate::world::{World, site, two_standbys};
+
+#[test]
+fn the_contingency_is_the_plan_that_is_proposed_when_the_site_is_lost() {
+    let mut world = World::new();
+    world.begin("dc2");
+    world.pass(Millis::seconds(10));
+    let made = world.core().contingencies(world.instant());
+    let [contingency] = made.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert_eq!(contingency.to, site("dc2"));
+    world.gone.insert(site("dc1"));
+    world.pass(Millis::seconds(25));
+    let durable = world.core().durable().unwrap();
+    let proposed = &durable.open_proposal().unwrap().plan;
+    assert_eq!(contingency.base_epoch, proposed.base_epoch);
+    assert_eq!(contingency.steps.len(), proposed.steps.len());
+    for (kept, step) in contingency.steps.iter().zip(&proposed.steps) {
+        assert_eq!(kept.title, step.title);
+        assert_eq!(kept.group, step.group);
+    }
+    // What is proposed later is of the same shape: positions alone have moved.
+    let later = world.core().contingencies(world.instant());
+    assert_eq!(later[0].shape(), contingency.shape());
+    let position = |work: &ContingencyWork| match work {
+        ContingencyWork::Agent {
+            action:
+                Action::Check {
+                    expect: CheckExpectation::Promotable { min_lsn, .. },
+                },
+            ..
+        } => Some(*min_lsn),
+        ContingencyWork::Revoke
+        | ContingencyWork::Wait { .. }
+        | ContingencyWork::Grant
+        | ContingencyWork::Agent { .. } => None,
+    };
+    let before = position(&contingency.steps[0].work);
+    assert!(before.is_some() && position(&later[0].steps[0].work) >= before);
+}
+
+#[test]
+fn there_is_one_for_each_site_that_may_become_live_and_none_during_a_run_or_by_a_follower() {
+    let mut world = World::with(two_standbys());
+    world.begin("dc2");
+    world.pass(Millis::seconds(10));
+    let made = world.core().contingencies(world.instant());
+    let sites: Vec<_> = made.iter().map(|plan| plan.to.clone()).collect();
+    assert_eq!(sites, [site("dc2"), site("dc3")]);
+    let follower = &world.cores[&site("dc3")];
+    assert_eq!(follower.contingencies(world.instant()), []);
+
+    world.ask(Ask::Hold {
+        reason: "works".to_owned(),
+    });
+    world.pass(Millis::seconds(2));
+    assert_eq!(
+        world.core().contingencies(world.instant()).len(),
+        2,
+        "a hold says nothing about the sites"
+    );
+    world.break_glass("dc2-db", 1_001);
+    world.pass(Millis::seconds(2));
+    assert_eq!(world.core().contingencies(world.instant()), []);
+}
