@@ -252,8 +252,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Unwritable`]: it is remembered in memory all the same.
-    pub async fn acknowledge_glass(&self) -> Result<(), LedgerError> {
-        self.content().acknowledge_glass();
+    pub async fn reconcile_glass(&self) -> Result<(), LedgerError> {
+        self.content().reconcile_glass();
         self.write().await
     }
 

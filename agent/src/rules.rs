@@ -31,7 +31,7 @@ pub(crate) fn begin(
     state_dir: &Path,
     tasks: &mut tokio::task::JoinSet<()>,
 ) -> Known {
-    let path = state_dir.join("stack.json");
+    let path = path(state_dir);
     let kept = read(&path, &stack);
     let (sender, receiver) = watch::channel(kept);
     let watching = Watching {
@@ -44,6 +44,15 @@ pub(crate) fn begin(
     };
     tasks.spawn(watching.run());
     receiver
+}
+
+/// What is kept on the disk, if it can be used.
+pub(crate) fn kept(state_dir: &Path, stack: &StackName) -> Option<StackRecord> {
+    read(&path(state_dir), stack)
+}
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("stack.json")
 }
 
 struct Watching {

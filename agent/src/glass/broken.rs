@@ -42,7 +42,7 @@ pub struct Broken {
     /// Stands where a commanded step names its grant.
     pub grant: Nonce,
     /// True once the store's ticket has taken the epoch over.
-    pub acknowledged: bool,
+    pub reconciled: bool,
 }
 
 /// The right to make a site live without the store: an operator's word, on the disk.
@@ -54,10 +54,10 @@ pub(crate) struct Vouched {
 }
 
 impl Vouched {
-    /// The right that the ledger's record gives; nothing without a record, or when it has been acknowledged: then
+    /// The right that the ledger's record gives; nothing without a record, or when it has been reconciled: then
     /// the store is back, and its grant counts again.
     pub(super) fn of(ledger: &Ledger) -> Option<Self> {
-        let broken = ledger.glass().filter(|broken| !broken.acknowledged)?;
+        let broken = ledger.glass().filter(|broken| !broken.reconciled)?;
         Some(Self {
             epoch: broken.epoch,
         })
@@ -80,7 +80,7 @@ impl Broken {
             to: self.plan.to.clone(),
             site_off: self.plan.from.clone(),
             at: self.at,
-            acknowledged: self.acknowledged,
+            reconciled: self.reconciled,
         }
     }
 

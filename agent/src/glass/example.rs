@@ -130,6 +130,6 @@ pub(crate) fn broken(plan: Contingency, epoch: u64) -> Broken {
         at: UnixMillis(1_790_000_000_000),
         run: RunId::new(Uuid::from_u128(7)),
         grant: Nonce::new(Uuid::from_u128(8)),
-        acknowledged: false,
+        reconciled: false,
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use shared::clock::Millis;
-use shared::epoch::Epoch;
+use shared::epoch::{Epoch, StackVersion};
 use shared::wire::{Contingency, PeerChannel};
 
 use super::broken::{Broken, EPOCH_JUMP};
@@ -131,6 +131,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) receiving: Option<Millis>,
     pub(crate) epoch: Epoch,
     pub(crate) seen: Option<Seen>,
+    /// The newest version of the stack that this agent knows.
+    pub(crate) stack_version: Option<StackVersion>,
     pub(crate) broken: Option<&'a Broken>,
     pub(crate) fenced: Option<&'a Fenced>,
     /// Time left of a promise not to promote.
@@ -217,10 +219,19 @@ fn plan(facts: &Facts<'_>) -> Vec<Objection> {
         );
         objections.push(Objection::new(Rule::PlanAge, says));
     }
-    if facts.plan.base_epoch < facts.epoch && !resumes(facts) {
+    let known = facts.stack_version;
+    if let Some(known) = known.filter(|known| *known > facts.plan.stack_version && !resumes(facts))
+    {
         let says = format!(
-            "the plan was made in epoch {}, and this agent has obeyed epoch {}",
-            facts.plan.base_epoch, facts.epoch
+            "the plan is of stack version {}, this agent knows version {known}: what was changed is not in it",
+            facts.plan.stack_version
+        );
+        objections.push(Objection::new(Rule::PlanAge, says));
+    }
+    if let Some(why) = outdated(facts).filter(|_| !resumes(facts)) {
+        let says = format!(
+            "the plan was made in epoch {}, and {why}",
+            facts.plan.base_epoch
         );
         objections.push(Objection::new(Rule::PlanEpoch, says));
     }
@@ -235,6 +246,19 @@ fn plan(facts: &Facts<'_>) -> Vec<Objection> {
         objections.push(Objection::new(Rule::PlanEpoch, says));
     }
     objections
+}
+
+/// A right that is newer than the plan: who is live by now is not the site that the plan leaves.
+fn outdated(facts: &Facts<'_>) -> Option<String> {
+    let base = facts.plan.base_epoch;
+    if facts.epoch > base {
+        return Some(format!("this agent has obeyed epoch {}", facts.epoch));
+    }
+    let seen = facts.seen.filter(|seen| seen.epoch > base)?;
+    Some(format!(
+        "the store has shown this agent epoch {}: the right to be live has moved since",
+        seen.epoch
+    ))
 }
 
 fn life(facts: &Facts<'_>) -> Vec<Objection> {
@@ -356,7 +380,7 @@ fn order(facts: &Facts<'_>, request: &Request) -> Vec<Objection> {
 
 /// A break that no ticket has taken over.
 fn open<'a>(facts: &Facts<'a>) -> Option<&'a Broken> {
-    facts.broken.filter(|broken| !broken.acknowledged)
+    facts.broken.filter(|broken| !broken.reconciled)
 }
 
 /// True when the request goes on with a break that was begun here.

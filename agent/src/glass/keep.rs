@@ -1,4 +1,4 @@
-//! Keeps the plan fresh while there is a store, and learns that a broken glass was acknowledged.
+//! Keeps the plan fresh while there is a store, and learns that its ticket has taken a broken glass over.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Keeper {
             ticks.tick().await;
             if self.connection.is_connected() {
                 Box::pin(self.refresh()).await;
-                Box::pin(self.learn_acknowledgement()).await;
+                Box::pin(self.learn_reconciliation()).await;
             }
         }
     }
@@ -96,8 +96,8 @@ impl Keeper {
     }
 
     /// The store's ticket, confirmed by a write, has taken the broken glass's epoch over.
-    async fn learn_acknowledgement(&self) {
-        let Some(broken) = self.ledger.glass().filter(|broken| !broken.acknowledged) else {
+    async fn learn_reconciliation(&self) {
+        let Some(broken) = self.ledger.glass().filter(|broken| !broken.reconciled) else {
             return;
         };
         let answer = store::ask(&self.connection, &self.identity.stack).await;
@@ -107,16 +107,18 @@ impl Keeper {
         else {
             return;
         };
-        if ticket.holder != broken.plan.to || ticket.epoch < broken.epoch {
+        // A store that was made anew knows nothing of the break, whatever epoch it shows.
+        let of_plan = ticket.incarnation == broken.plan.incarnation;
+        if !of_plan || ticket.holder != broken.plan.to || ticket.epoch < broken.epoch {
             return;
         }
-        match self.ledger.acknowledge_glass().await {
+        match self.ledger.reconcile_glass().await {
             Ok(()) => tracing::info!(
                 epoch = broken.epoch.0,
-                "the broken glass was acknowledged: the store's ticket has taken its epoch over"
+                "the broken glass is reconciled: the store's ticket has taken its epoch over"
             ),
             Err(error) => {
-                tracing::error!(error = %Chain(&error), "an acknowledgement cannot be written");
+                tracing::error!(error = %Chain(&error), "that the broken glass is reconciled cannot be written");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What is true here at one moment, gathered for the judgement and for the operator's eyes.
 
 use shared::clock::{Millis, UnixMillis};
-use shared::epoch::Epoch;
+use shared::epoch::{Epoch, StackVersion};
 use shared::telemetry::Chain;
 use shared::wire::{
     Contingency, ContingencyWork, DatabaseSample, PeerOutcome, ProofLine, ReceiverStatus,
@@ -16,6 +16,7 @@ use super::{Room, trust};
 use crate::clock;
 use crate::gate::Identity;
 use crate::ledger::{Fenced, Seen};
+use crate::rules;
 
 /// Everything that was gathered.
 pub(super) struct Gathered {
@@ -29,6 +30,7 @@ pub(super) struct Gathered {
     database: Option<(DatabaseSample, Millis)>,
     epoch: Epoch,
     seen: Option<Seen>,
+    stack_version: Option<StackVersion>,
     pub(super) broken: Option<Broken>,
     fenced: Option<Fenced>,
     promised: Option<Millis>,
@@ -36,7 +38,7 @@ pub(super) struct Gathered {
 
 /// The plan that is used, or why there is none.
 fn plan_of(room: &Room, given: Option<&str>) -> Result<(Contingency, Millis), Objection> {
-    let open = room.ledger.glass().filter(|broken| !broken.acknowledged);
+    let open = room.ledger.glass().filter(|broken| !broken.reconciled);
     let now: UnixMillis = clock::wall();
     match (given, open) {
         (Some(text), _) => {
@@ -77,12 +79,21 @@ impl Room {
             database: None,
             epoch: self.ledger.epoch(),
             seen: self.ledger.seen(),
+            stack_version: self.stack_version(),
             broken: self.ledger.glass(),
             fenced: self.ledger.fenced(),
             promised: self.vow_left(),
         };
         self.look_again(&mut gathered);
         Ok(gathered)
+    }
+
+    /// The newest version of the stack that was kept here, by itself or in a plan.
+    fn stack_version(&self) -> Option<StackVersion> {
+        let (config, stack) = (&self.scene.config, &self.scene.identity.stack);
+        let stack = rules::kept(&config.state_dir, stack).map(|record| record.version);
+        let plan = self.cache.kept().map(|kept| kept.plan.stack_version);
+        stack.max(plan)
     }
 
     /// What is left of a vow not to promote.
@@ -140,6 +151,7 @@ impl Gathered {
             receiving: self.receiving(),
             epoch: self.epoch,
             seen: self.seen,
+            stack_version: self.stack_version,
             broken: self.broken.as_ref(),
             fenced: self.fenced.as_ref(),
             promised: self.promised,
@@ -239,8 +251,8 @@ impl Gathered {
                 broken.at.rfc3339(),
                 broken.operator,
                 broken.epoch,
-                if broken.acknowledged {
-                    ", acknowledged"
+                if broken.reconciled {
+                    ", taken over by the ticket"
                 } else {
                     ""
                 }
@@ -255,6 +267,10 @@ impl Gathered {
         let from = &self.plan.from;
         let mut unknown = vec![
             format!("whether {from} is off: nobody has revoked its right to be live, and your word is the only fence"),
+            format!(
+                "whether the store decides without this host: if this site is the one that is cut off, {from} and the others \
+                 have a quorum, {from} serves, and its writes from now on will be lost"
+            ),
             "whether another site has broken its glass: then there are two histories, and one is lost".to_owned(),
             "what the other observers see: a proposal needs both other sites to agree, this needs nobody".to_owned(),
             "whether the stack file was changed after the plan was made".to_owned(),

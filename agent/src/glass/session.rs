@@ -289,7 +289,7 @@ fn draft(gathered: &Gathered, request: &Request) -> Broken {
         at: clock::wall(),
         run: RunId::new(Uuid::now_v7()),
         grant: Nonce::new(Uuid::new_v4()),
-        acknowledged: false,
+        reconciled: false,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use shared::clock::{Millis, UnixMillis};
-use shared::epoch::{Epoch, Term};
+use shared::epoch::{Epoch, StackVersion, Term};
 use shared::id::Nonce;
 use shared::wire::{Action, Contingency, PeerChannel, ReportState, Ticket};
 use uuid::Uuid;
@@ -26,6 +26,7 @@ struct Ground {
     receiving: Option<Millis>,
     epoch: Epoch,
     seen: Option<Seen>,
+    stack_version: Option<StackVersion>,
     broken: Option<Broken>,
     fenced: Option<Fenced>,
     promised: Option<Millis>,
@@ -52,6 +53,7 @@ impl Ground {
                 epoch: Epoch(3),
                 revision: 7,
             }),
+            stack_version: Some(plan().stack_version),
             broken: None,
             fenced: None,
             promised: Some(Millis(0)),
@@ -76,6 +78,7 @@ impl Ground {
             receiving: self.receiving,
             epoch: self.epoch,
             seen: self.seen,
+            stack_version: self.stack_version,
             broken: self.broken.as_ref(),
             fenced: self.fenced.as_ref(),
             promised: self.promised,
@@ -153,7 +156,20 @@ fn each_rule_objects_to_one_thing_and_only_three_can_be_overridden() {
             spoilt(|g| g.receiving = Some(Millis(ALIVE_WITHIN.0 - 1))),
         ),
         (Rule::PlanAge, spoilt(|g| g.age = Millis(3_600_001))),
+        (
+            Rule::PlanAge,
+            spoilt(|g| g.stack_version = Some(StackVersion(3))),
+        ),
         (Rule::PlanEpoch, spoilt(|g| g.epoch = Epoch(4))),
+        (
+            Rule::PlanEpoch,
+            spoilt(|g| {
+                g.seen = Some(Seen {
+                    epoch: Epoch(4),
+                    ..g.seen.unwrap()
+                });
+            }),
+        ),
         (
             Rule::PlanEpoch,
             spoilt(|g| {
@@ -329,11 +345,11 @@ fn the_record_outlives_a_restart_and_ends_with_a_later_epoch() {
             | StoreAnswer::NoQuorum { .. } => unreachable!(),
         }
     };
-    // Until it is acknowledged, the store shows less than this agent has obeyed.
+    // Until it is reconciled, the store shows less than this agent has obeyed.
     assert!(again.regression(&ticket(3), 9).is_some());
     assert_eq!(again.regression(&ticket(1_003), 9), None);
-    again.acknowledge_glass();
-    assert!(again.glass().unwrap().acknowledged);
+    again.reconcile_glass();
+    assert!(again.glass().unwrap().reconciled);
     let (plan, later) = (plan(), broken(plan(), 1_004));
     let (step, action) = own(&plan, &who).find(|(_, a)| a.changes()).unwrap();
     let command = later.command(&who, step, action, 0);

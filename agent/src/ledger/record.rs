@@ -290,7 +290,7 @@ impl Record {
 
     /// That an operator broke the glass here, until a later epoch is obeyed.
     ///
-    /// While it is not acknowledged the store shows less than this epoch, which [`Record::regression`] says; what this
+    /// While it is not reconciled the store shows less than this epoch, which [`Record::regression`] says; what this
     /// agent serves, it serves by the operator's word.
     pub fn glass(&self) -> Option<&Broken> {
         self.glass
@@ -313,9 +313,9 @@ impl Record {
     }
 
     /// The store's ticket has taken the broken glass's epoch over.
-    pub fn acknowledge_glass(&mut self) {
+    pub fn reconcile_glass(&mut self) {
         if let Some(broken) = self.glass.as_deref_mut() {
-            broken.acknowledged = true;
+            broken.reconciled = true;
         }
     }
 

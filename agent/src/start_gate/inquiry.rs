@@ -89,7 +89,7 @@ async fn circumstances(config: &AgentConfig) -> Result<Circumstances, String> {
         fenced: record.fenced().cloned(),
         vouched: record
             .glass()
-            .filter(|broken| !broken.acknowledged && broken.plan.to == identity.site)
+            .filter(|broken| !broken.reconciled && broken.plan.to == identity.site)
             .map(|broken| broken.epoch),
         enforced: kept_policy(&config.state_dir).is_some_and(|policy| policy.enforces()),
         store: Store::Silent("not asked".to_owned()),

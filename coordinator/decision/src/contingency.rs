@@ -29,7 +29,7 @@ impl Core {
             && !self.clocks.ticket_pending
             && self.durable.run.is_none()
             && view.ticket.is_some_and(|ticket| ticket.grant.is_some())
-            && view.stack.policy.mode != Mode::Observe;
+            && matches!(view.stack.policy.mode, Mode::Approval | Mode::Automatic);
         let passing = |code| matches!(code, FindingCode::HoldActive | FindingCode::JustStarted);
         let blocked = || {
             let findings = assess(&view);

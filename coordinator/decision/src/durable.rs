@@ -49,6 +49,9 @@ pub struct Durable {
     /// An operator rejected the last proposal: why no other is raised until the site was sighted again.
     #[serde(default)]
     pub rejection: Option<String>,
+    /// The highest epoch of a broken glass that an operator has acknowledged.
+    #[serde(default)]
+    pub glass_acknowledged: Epoch,
 }
 
 /// Proposals are suspended.
@@ -219,6 +222,7 @@ impl Durable {
             hold: None,
             unrecorded: Vec::new(),
             rejection: None,
+            glass_acknowledged: Epoch(0),
         }
     }
 

@@ -119,7 +119,7 @@ pub const FINDINGS: [FindingRow; 28] = [
         C::GlassBroken,
         Critical,
         true,
-        "an operator made a site live while the store was lost: nothing is moved until that is acknowledged",
+        "an operator made a site live while the store was lost: nothing is proposed until that is acknowledged",
     ),
     row(
         C::SiteLost,

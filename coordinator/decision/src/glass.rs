@@ -1,40 +1,50 @@
-//! A broken glass: a site that an operator made live while the store was lost. Seen, alarmed of, acknowledged.
+//! A broken glass: a site that an operator made live while the store was lost. Seen, alarmed of, reconciled,
+//! acknowledged.
 //!
-//! Nothing is moved and nothing is proposed until an operator has acknowledged it; then the ticket in the store
-//! takes the epoch of the break over. Must never: choose between two sites that both broke their glass.
+//! The ticket takes the epoch of the break over as soon as nobody sights the site that was left, so that it finds
+//! itself replaced when it comes back; while it is sighted, only an operator decides. Nothing is proposed until an
+//! operator has acknowledged the break. Must never: choose between two sites that both broke their glass.
 
 use std::collections::BTreeSet;
 
 use shared::clock::Millis;
 use shared::epoch::Epoch;
 use shared::id::{Actor, NodeName, Nonce, SiteName};
-use shared::stack::SiteRole;
+use shared::stack::{Mode, SiteRole};
 use shared::wire::{BrokenGlass, Severity, Ticket};
 
 use crate::approval::refused;
 use crate::assessment::Scene;
 use crate::core::Core;
-use crate::durable::Run;
+use crate::durable::{Durable, Run};
 use crate::input::Now;
 use crate::inventory::Inventory;
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
 use crate::requests::accepted_answer;
+use crate::sighting::Vote;
 
 /// One agent's word that its glass was broken.
 pub(crate) struct Break<'a> {
     pub(crate) site: &'a SiteName,
     pub(crate) node: &'a NodeName,
     pub(crate) glass: &'a BrokenGlass,
+    /// True while the ticket has not taken it over.
+    pub(crate) open: bool,
 }
 
 impl Break<'_> {
     /// The operator's sentence.
     pub(crate) fn sentence(&self) -> String {
         let glass = self.glass;
+        let ticket = if self.open {
+            "the ticket has not taken that over"
+        } else {
+            "the ticket has taken that over"
+        };
         format!(
             "{} broke the glass at {}/{} at {}: {} was made live in epoch {} without the store, vouching that {} is off \
-             ({}); acknowledge it with `pointsman acknowledge break-glass --reason TEXT`",
+             ({}); {ticket}; acknowledge it with `pointsman acknowledge break-glass --reason TEXT`",
             glass.operator,
             self.site,
             self.node,
@@ -47,17 +57,37 @@ impl Break<'_> {
     }
 }
 
+/// What agents tell of broken glasses.
+fn told<'a>(inventory: &'a Inventory, ticket: Option<&Ticket>) -> impl Iterator<Item = Break<'a>> {
+    let known = ticket.map_or(Epoch(0), |ticket| ticket.epoch);
+    inventory.agents().filter_map(move |(site, node, agent)| {
+        let glass = agent.heartbeat.glass.as_ref()?.broken.as_deref()?;
+        let open = !glass.reconciled && glass.epoch > known;
+        Some(Break {
+            site,
+            node,
+            glass,
+            open,
+        })
+    })
+}
+
 /// Every break that the ticket has not taken over.
 pub(crate) fn breaks<'a>(
     inventory: &'a Inventory,
     ticket: Option<&Ticket>,
 ) -> impl Iterator<Item = Break<'a>> {
-    let known = ticket.map_or(Epoch(0), |ticket| ticket.epoch);
-    inventory.agents().filter_map(move |(site, node, agent)| {
-        let glass = agent.heartbeat.glass.as_ref()?.broken.as_deref()?;
-        let open = !glass.acknowledged && glass.epoch > known;
-        open.then_some(Break { site, node, glass })
-    })
+    told(inventory, ticket).filter(|told| told.open)
+}
+
+/// Every break that an operator has to look at: not taken over, or not acknowledged.
+pub(crate) fn alarms<'a>(
+    inventory: &'a Inventory,
+    ticket: Option<&Ticket>,
+    durable: &Durable,
+) -> impl Iterator<Item = Break<'a>> {
+    let acknowledged = durable.glass_acknowledged;
+    told(inventory, ticket).filter(move |told| told.open || told.glass.epoch > acknowledged)
 }
 
 /// True when an agent is ahead of the store because its glass was broken, not because the store lost writes.
@@ -103,10 +133,30 @@ fn glass_of(scene: &Scene<'_>, site: &SiteName) -> String {
     format!("available in {site}, by a plan of {} ago", oldest.human())
 }
 
+/// The break of which is said most.
+struct Alarmed {
+    epoch: Epoch,
+    open: bool,
+    sentence: String,
+}
+
+/// The break that the ticket takes over.
+struct Taken {
+    site: SiteName,
+    off: SiteName,
+    epoch: Epoch,
+    sentence: String,
+}
+
 impl Core {
-    /// Says once that a glass was broken, and halts what goes on.
+    /// Says once that a glass was broken, halts what goes on, and lets the ticket take it over when that harms nobody.
     pub(crate) fn alarm_of_glass(&mut self, now: Now) {
-        let Some((epoch, sentence)) = self.newest_break() else {
+        let Some(Alarmed {
+            epoch,
+            open,
+            sentence,
+        }) = self.newest_alarm()
+        else {
             self.glass_told = None;
             return;
         };
@@ -117,23 +167,62 @@ impl Core {
                 .event("glass-broken", Severity::Critical, sentence.clone());
             self.record(event.with("epoch", epoch));
         }
+        if !open {
+            return;
+        }
         if let Some(step) = self.going_run().and_then(Run::current_step) {
             self.halt_run(now, step, &sentence);
+        }
+        if let Ok(taken) = self.break_to_take_over()
+            && !self.clocks.ticket_pending
+            && self.is_left(now, &taken.off)
+        {
+            let summary = format!(
+                "the ticket takes the broken glass over: it names {} in epoch {}, because nobody sights {}",
+                taken.site, taken.epoch, taken.off
+            );
+            if self.take_over(now, &taken) {
+                let event = self
+                    .scene(now)
+                    .event("glass-reconciled", Severity::Warning, summary);
+                self.record(event.with("break", taken.sentence));
+            }
         }
     }
 
     /// True while a broken glass waits for an operator.
     pub(crate) fn glass_is_broken(&self) -> bool {
-        self.newest_break().is_some()
+        self.newest_alarm().is_some()
     }
 
-    fn newest_break(&self) -> Option<(Epoch, String)> {
-        breaks(&self.inventory, self.ticket.as_ref())
-            .max_by_key(|open| open.glass.epoch)
-            .map(|open| (open.glass.epoch, open.sentence()))
+    fn newest_alarm(&self) -> Option<Alarmed> {
+        alarms(&self.inventory, self.ticket.as_ref(), &self.durable)
+            .max_by_key(|told| (told.open, told.glass.epoch))
+            .map(|told| Alarmed {
+                epoch: told.glass.epoch,
+                open: told.open,
+                sentence: told.sentence(),
+            })
     }
 
-    /// The ticket takes a broken glass's epoch over: from then on the site holds the right to be live.
+    /// True when this leader does not sight a site and would if it could, nobody else sights it, and the policy lets
+    /// Pointsman act.
+    fn is_left(&self, now: Now, site: &SiteName) -> bool {
+        let Some(view) = self.view(now.mono) else {
+            return false;
+        };
+        let acts = match view.stack.policy.mode {
+            Mode::Approval | Mode::Automatic => true,
+            Mode::Observe | Mode::Shadow => false,
+        };
+        let votes = view.votes(site);
+        let sighted = votes.iter().any(|vote| vote.vote == Vote::Sighted);
+        let own = |vote: &&crate::sighting::ObserverVote| vote.observer == self.ears.site;
+        let silent = votes.iter().find(own).map(|vote| &vote.vote) == Some(&Vote::Silent);
+        acts && silent && !sighted
+    }
+
+    /// An operator has looked at a broken glass. Where the ticket has not taken it over yet, it does so now.
     pub(crate) fn acknowledge_glass(
         &mut self,
         now: Now,
@@ -147,11 +236,42 @@ impl Core {
                 false,
             ));
         }
-        let (site, epoch, sentence) = self.break_to_take_over()?;
-        let Some(have) = self.ticket.clone().filter(|_| !self.clocks.ticket_pending) else {
-            let why = "the store has no ticket, or it is being written: ask again";
-            return Err(refused("ticket", why, false));
+        let Some(alarm) = self.newest_alarm() else {
+            let why = "no agent that this coordinator hears says that its glass was broken, or it was acknowledged";
+            return Err(refused("no-break-glass", why, false));
         };
+        let mut more = String::new();
+        if alarm.open {
+            let taken = self.break_to_take_over()?;
+            if self.clocks.ticket_pending || !self.take_over(now, &taken) {
+                let why = "the store has no ticket, or it is being written: ask again";
+                return Err(refused("ticket", why, false));
+            }
+            more = format!(
+                ": the ticket now names {}; agents of other sites that still serve stop when they read it",
+                taken.site
+            );
+        }
+        let epoch = alarm.epoch;
+        let summary = format!("{actor} acknowledged the broken glass of epoch {epoch}{more}");
+        self.durable.glass_acknowledged = self.durable.glass_acknowledged.max(epoch);
+        self.touch();
+        let event = self
+            .scene(now)
+            .event("glass-acknowledged", Severity::Warning, summary.clone())
+            .by(actor)
+            .because(reason);
+        self.record(event.with("break", alarm.sentence));
+        Ok(accepted_answer(summary))
+    }
+
+    /// The ticket takes a broken glass's epoch over: from then on the site holds the right to be live. False when
+    /// there is no ticket.
+    fn take_over(&mut self, now: Now, taken: &Taken) -> bool {
+        let Some(have) = self.ticket.clone() else {
+            return false;
+        };
+        let (site, epoch) = (taken.site.clone(), taken.epoch);
         let grant = Nonce::new(self.draw("grant"));
         let to = Ticket {
             summary: format!(
@@ -159,37 +279,27 @@ impl Core {
             ),
             incarnation: have.incarnation,
             epoch,
-            holder: site.clone(),
+            holder: site,
             grant: Some(grant),
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
         };
-        self.withdraw(now, "a broken glass was acknowledged");
+        self.withdraw(now, "the ticket takes a broken glass over");
         self.clocks.ticket_pending = true;
         self.push(Output::Persist(Persist::Ticket {
             from: Some(have),
             to,
         }));
-        let summary = format!(
-            "{actor} acknowledged the broken glass: the ticket now names {site} in epoch {epoch}; agents of other sites \
-             that still serve stop when they read it"
-        );
-        let event = self
-            .scene(now)
-            .event("glass-acknowledged", Severity::Warning, summary.clone())
-            .by(actor)
-            .because(reason);
-        self.record(event.with("break", sentence));
-        Ok(accepted_answer(summary))
+        true
     }
 
     /// The one break that can be taken over, or why none can.
-    fn break_to_take_over(&self) -> Result<(SiteName, Epoch, String), Answer> {
+    fn break_to_take_over(&self) -> Result<Taken, Answer> {
         let open: Vec<Break<'_>> = breaks(&self.inventory, self.ticket.as_ref()).collect();
         let Some(newest) = open.iter().max_by_key(|open| open.glass.epoch) else {
-            let why = "no agent that this coordinator hears says that its glass was broken, or the ticket has taken it over";
+            let why = "the ticket has taken every broken glass over";
             return Err(refused("no-break-glass", why, false));
         };
         let sites: BTreeSet<&SiteName> = open.iter().map(|open| &open.glass.to).collect();
@@ -215,10 +325,11 @@ impl Core {
             );
             return Err(refused("holder", why, true));
         }
-        Ok((
-            newest.glass.to.clone(),
-            newest.glass.epoch,
-            newest.sentence(),
-        ))
+        Ok(Taken {
+            site: newest.glass.to.clone(),
+            off: newest.glass.site_off.clone(),
+            epoch: newest.glass.epoch,
+            sentence: newest.sentence(),
+        })
     }
 }

@@ -110,7 +110,7 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
         .into_iter()
         .filter(|verb| verb.changes())
         .collect();
-    assert_eq!(changing.len(), 7);
+    assert_eq!(changing.len(), 8);
     for site in SITES.into_iter().filter(|site| *site != leads) {
         let show = Subject::operator_at(&stack(), &SiteName::new(site).unwrap(), Verb::Proposals);
         until("a follower that has seen the leader", async || {

@@ -230,7 +230,7 @@ fn glass() -> Heartbeat {
                 to: site("dc2"),
                 site_off: site("dc1"),
                 at: UnixMillis(1_790_000_000_123),
-                acknowledged: false,
+                reconciled: false,
             })),
         }),
         ..minimal()

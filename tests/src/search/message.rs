@@ -110,5 +110,6 @@ pub(super) fn heartbeat(view: View, time: u8, uptime_ms: Millis) -> Heartbeat {
         peers: Vec::new(),
         running: None,
         lease: None,
+        glass: None,
     }
 }

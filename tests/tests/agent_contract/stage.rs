@@ -113,6 +113,13 @@ impl Stage {
         Ok(serde_json::from_slice(&entry.value)?)
     }
 
+    /// The revision of the ticket now: it grows with every write.
+    pub(crate) async fn ticket_revision(&self) -> Result<u64> {
+        let bucket = Bucket::open(&self.connection, &subject::bucket(&stack())).await?;
+        let entry = bucket.entry(key::TICKET).await?.context("no ticket")?;
+        Ok(entry.revision)
+    }
+
     /// A running primary at dc1.
     pub(crate) async fn primary(&self) -> Result<Postgres> {
         let directory = self.scratch.path().join("pg-dc1");

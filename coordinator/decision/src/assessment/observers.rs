@@ -5,7 +5,7 @@ use shared::clock::Millis;
 use super::{Scene, found};
 use crate::candidate::choose;
 use crate::finding::{Finding, FindingCode};
-use crate::glass::{breaks, explains};
+use crate::glass::{alarms, explains};
 use crate::sighting::{NoVote, Vote, unfit_words};
 
 /// A loop later than this is worth a word.
@@ -136,8 +136,8 @@ fn hosts(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn store(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
-    for open in breaks(scene.inventory, scene.ticket) {
-        found(findings, FindingCode::GlassBroken, open.sentence());
+    for alarm in alarms(scene.inventory, scene.ticket, scene.durable) {
+        found(findings, FindingCode::GlassBroken, alarm.sentence());
     }
     if let Some(fault) = scene.store_fault {
         found(findings, FindingCode::StoreRegressed, fault);

@@ -82,7 +82,14 @@ const CASES: [Case; 28] = [
             seconds(w, 2);
         },
     ),
-    case(C::GlassBroken, |w| broken_in(w, 1_001), |w| broken_in(w, 1)),
+    case(
+        C::GlassBroken,
+        |w| broken_in(w, 1_001),
+        |w| {
+            broken_in(w, 1_001);
+            w.acknowledge_glass();
+        },
+    ),
     case(C::SiteLost, |w| lost_for(w, 23), |w| lost_for(w, 21)),
     case(C::SiteSilent, |w| lost_for(w, 8), |w| lost_for(w, 5)),
     case(

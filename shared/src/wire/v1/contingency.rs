@@ -104,7 +104,7 @@ pub struct SignedContingency {
     pub content: String,
 }
 
-/// That an operator broke the glass: what an agent tells until it is acknowledged.
+/// That an operator broke the glass: what an agent tells until a later epoch is obeyed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenGlass {
     /// The epoch that was taken without the store.
@@ -129,8 +129,8 @@ pub struct BrokenGlass {
     #[serde(rename = "at")]
     pub at: UnixMillis,
     /// True once the store's ticket has taken this epoch over.
-    #[serde(rename = "ack", default)]
-    pub acknowledged: bool,
+    #[serde(rename = "rec", default)]
+    pub reconciled: bool,
 }
 
 impl Contingency {

@@ -1,5 +1,6 @@
 //! An operator at a site's own hosts, while the store is lost.
 
+use decision::{Alarm, Ask};
 use shared::clock::{Millis, UnixMillis};
 use shared::digest::ContentDigest;
 use shared::epoch::Epoch;
@@ -21,7 +22,7 @@ impl World {
             to: agent.site.clone(),
             site_off: site("dc1"),
             at: UnixMillis(1_790_000_000_000),
-            acknowledged: false,
+            reconciled: false,
         };
         agent.glass = Some(GlassSample {
             plan_age_ms: Some(Millis::seconds(30)),
@@ -32,5 +33,14 @@ impl World {
             database.timeline += 1;
             database.follows = None;
         }
+    }
+
+    /// An operator has looked at it.
+    pub(crate) fn acknowledge_glass(&mut self) {
+        self.ask(Ask::Acknowledge {
+            alarm: Alarm::BreakGlass,
+            reason: "looked at".to_owned(),
+        });
+        self.pass(Millis::seconds(2));
     }
 }
