@@ -20,7 +20,7 @@ use crate::ledger::Ledger;
 use crate::standing::STALE_MAX;
 
 /// Attempts when others write the ticket at the same time.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 12;
 /// Between two reads while the store shows less than was seen of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// A confirmation counts for so long; what it allows must have begun by then.

@@ -4,14 +4,18 @@
 //! accepted at exactly the revision that was read shows that a majority holds it so at this moment. It must never
 //! change what it writes back, unknown fields of a newer version included.
 
+use std::time::Duration;
+
 use bus::{Bucket, BucketError, Connection, Entry};
 use shared::id::StackName;
 use shared::subject::{self, key};
 use shared::telemetry::Chain;
 use shared::wire::Ticket;
 
-/// Attempts when others write the ticket at the same time.
-const ATTEMPTS: usize = 4;
+/// Attempts when others write the ticket at the same time. With a new epoch every agent of the stack writes it.
+const ATTEMPTS: u32 = 12;
+/// Grows with every attempt: whoever confirms a grant or renews a lease goes first.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A ticket, and the revision at which it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub(crate) async fn read(bucket: &Bucket) -> Result<Shown, Unshown> {
 
 /// The ticket as a majority holds it now.
 pub(crate) async fn prove(bucket: &Bucket) -> Result<Shown, Unshown> {
-    for _ in 0..ATTEMPTS {
+    for attempt in 1..=ATTEMPTS {
         let entry = entry(bucket).await?;
         let before = shown(&entry)?;
         let written = bucket
@@ -52,7 +56,7 @@ pub(crate) async fn prove(bucket: &Bucket) -> Result<Shown, Unshown> {
             .await;
         match written {
             Ok(revision) => return Ok(Shown { revision, ..before }),
-            Err(BucketError::WrongRevision { .. }) => {}
+            Err(BucketError::WrongRevision { .. }) => tokio::time::sleep(PAUSE * attempt).await,
             Err(error) => return Err(unshown(&error)),
         }
     }

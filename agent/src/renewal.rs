@@ -14,7 +14,7 @@ use crate::ledger::Ledger;
 use crate::standing::{Right, right};
 
 /// Attempts when others write the ticket at the same time.
-const ATTEMPTS: usize = 4;
+const ATTEMPTS: usize = 12;
 
 /// What the store said.
 #[derive(Debug, Clone, PartialEq, Eq)]
