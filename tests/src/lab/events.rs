@@ -1,18 +1,20 @@
 //! The coordinators' events, as somebody with a NATS client sees them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use futures_util::future::join_all;
 use shared::wire::AuditEvent;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::STACK;
 use super::narrative::Narrative;
-use crate::nats_wire::Wire;
+use crate::nats_wire::{Message, Wire};
 
 const CONNECT: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(100);
@@ -35,33 +37,27 @@ pub struct Events {
 }
 
 impl Events {
-    /// Listens at the first of some NATS servers that answers, at another one when that ends, and tells
-    /// each event.
+    /// Listens at every one of some NATS servers, so that one that hangs hides nothing, and tells each event once.
     ///
     /// # Errors
     /// When none answers.
     pub async fn follow(servers: Vec<SocketAddr>, narrative: Narrative) -> Result<Self> {
-        let mut wire = listen(&servers).await?;
+        let (heard, arriving) = mpsc::unbounded_channel();
+        let begun = join_all(servers.iter().map(|server| listen(*server))).await;
+        ensure!(
+            begun.iter().any(Result::is_ok),
+            "no NATS server to listen at: {begun:?}"
+        );
+        let mut listening = JoinSet::new();
+        for (server, wire) in servers.into_iter().zip(begun) {
+            listening.spawn(hear(server, wire.ok(), heard.clone()));
+        }
         let list = Arc::new(Mutex::new(Vec::new()));
         let (sender, count) = watch::channel(0);
         let kept = Arc::clone(&list);
         let task = tokio::spawn(async move {
-            loop {
-                let Ok(message) = wire.next_message().await else {
-                    wire = listen_again(&servers).await;
-                    continue;
-                };
-                let Ok(event) = serde_json::from_slice::<AuditEvent>(&message.payload) else {
-                    narrative.say(format!("unreadable event on {}", message.subject));
-                    continue;
-                };
-                tell(&narrative, &event);
-                let at = Instant::now();
-                kept.lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(Seen { at, event });
-                sender.send_modify(|count| *count += 1);
-            }
+            keep(arriving, &narrative, &kept, &sender).await;
+            drop(listening);
         });
         Ok(Self { list, count, task })
     }
@@ -126,30 +122,52 @@ impl Drop for Events {
     }
 }
 
-async fn listen(servers: &[SocketAddr]) -> Result<Wire> {
-    let mut last = anyhow::anyhow!("no NATS server to listen at");
-    for server in servers {
-        let listening = async {
-            let mut wire = Wire::connect(*server, CONNECT).await?;
-            wire.subscribe(&format!("pointsman.{STACK}.event.>"))
-                .await?;
-            anyhow::Ok(wire)
-        };
-        match listening.await {
-            Ok(wire) => return Ok(wire),
-            Err(error) => last = error,
+/// An event that several servers tell, or that was written again because its first answer was lost, is the same one.
+async fn keep(
+    mut arriving: mpsc::UnboundedReceiver<Message>,
+    narrative: &Narrative,
+    list: &Mutex<Vec<Seen>>,
+    count: &watch::Sender<usize>,
+) {
+    let mut known = BTreeSet::new();
+    while let Some(message) = arriving.recv().await {
+        if known.contains(&message.payload) {
+            continue;
         }
+        match serde_json::from_slice::<AuditEvent>(&message.payload) {
+            Ok(event) => {
+                tell(narrative, &event);
+                let at = Instant::now();
+                list.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(Seen { at, event });
+                count.send_modify(|count| *count += 1);
+            }
+            Err(_) => narrative.say(format!("unreadable event on {}", message.subject)),
+        }
+        known.insert(message.payload);
     }
-    Err(last)
 }
 
-async fn listen_again(servers: &[SocketAddr]) -> Wire {
+async fn hear(server: SocketAddr, mut wire: Option<Wire>, heard: mpsc::UnboundedSender<Message>) {
     loop {
-        if let Ok(wire) = listen(servers).await {
-            return wire;
+        if let Some(wire) = &mut wire {
+            while let Ok(message) = wire.next_message().await {
+                if heard.send(message).is_err() {
+                    return;
+                }
+            }
         }
         sleep(AGAIN).await;
+        wire = listen(server).await.ok();
     }
+}
+
+async fn listen(server: SocketAddr) -> Result<Wire> {
+    let mut wire = Wire::connect(server, CONNECT).await?;
+    wire.subscribe(&format!("pointsman.{STACK}.event.>"))
+        .await?;
+    Ok(wire)
 }
 
 fn tell(narrative: &Narrative, event: &AuditEvent) {

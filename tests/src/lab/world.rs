@@ -163,7 +163,7 @@ impl Lab {
         self.wiring.own(site.unwrap_or(&"dc3"), Door::Nats)
     }
 
-    /// Where the lab listens to the bus, in order of preference.
+    /// Where the lab listens to the bus: every site's server.
     ///
     /// # Errors
     /// When the wiring has no such server.
