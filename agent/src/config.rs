@@ -27,6 +27,8 @@ pub use self::modules::{
 pub use self::nats::NatsConfig;
 pub use self::postgres::{Place, PostgresConfig, Tls};
 
+use crate::automatic::AutomaticOrders;
+
 /// The bus client's library tells in words of its own what the bus package tells already.
 const DEFAULT_LOG: &str = "info,async_nats=warn";
 /// Largest file read, in bytes.
@@ -47,6 +49,8 @@ pub struct AgentConfig {
     pub log: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// How orders are taken that nobody approved but automatic mode.
+    pub automatic: AutomaticOrders,
     /// The bus.
     pub nats: NatsConfig,
     /// Host metrics, when on.
@@ -118,6 +122,11 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
     let log = read_log(&top);
     let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
     let log_format = top.word("log_format", &formats, Some(LogFormat::Text));
+    let orders = [
+        ("allowed", AutomaticOrders::Allowed),
+        ("refused", AutomaticOrders::Refused),
+    ];
+    let automatic = top.word("automatic", &orders, Some(AutomaticOrders::Allowed));
     let nats = nats::read(top.section("nats"));
     let host = optional_section(&top, "host", modules::read_host);
     let postgres = optional_section(&top, "postgres", postgres::read);
@@ -146,6 +155,7 @@ fn read(top: Section<'_>) -> Option<AgentConfig> {
         state_dir: state_dir?,
         log: log?,
         log_format: log_format?,
+        automatic: automatic?,
         nats: nats?,
         host: host.ok()?,
         postgres: postgres.ok()?,

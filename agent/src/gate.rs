@@ -12,6 +12,8 @@ use shared::id::{CommandId, DatabaseName, HookName, NodeName, ProcessId, SiteNam
 use shared::refusal::Refusal;
 use shared::wire::{Action, CheckExpectation, Command, ProbeRequest, ReportState};
 
+use crate::automatic::Stance;
+
 /// Heartbeats whose time of sending is remembered: a command answers to one of them.
 const SENT_KEPT: usize = 150;
 
@@ -88,6 +90,8 @@ pub struct GateState<'a> {
     pub regressed: Option<&'a str>,
     /// To the holder of which epoch this agent vowed that its site is not made live, and for how long still.
     pub promised: Option<(Epoch, Millis)>,
+    /// How it takes orders that nobody approved but automatic mode.
+    pub automatic: Stance,
 }
 
 /// What to do with a command.
@@ -210,7 +214,7 @@ fn check_permission(state: &GateState<'_>, command: &Command) -> Result<(), Refu
         match &command.approval {
             None => return Err(Refusal::NoApproval),
             Some(approval) if approval.plan != command.plan => return Err(Refusal::OtherApproval),
-            Some(_) => {}
+            Some(approval) => state.automatic.check(approval)?,
         }
     }
     if command.action.needs_grant()

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::gate::Identity;
 use crate::glass::Vouched;
 use crate::ledger::Ledger;
+use crate::proof::{self, Unshown};
 use crate::standing::STALE_MAX;
 
 /// Attempts when others write the ticket at the same time.
@@ -77,12 +78,14 @@ impl Confirmed {
     }
 }
 
-/// Confirms a grant.
+/// Confirms a grant. The write at the revision that was read also shows that no operator has moved the switch of
+/// automatic mode since.
 pub(crate) async fn confirm(
     connection: &Connection,
     identity: &Identity,
     ledger: &Ledger,
     grant: Grant,
+    is_automatic: bool,
 ) -> Result<Confirmed, Refusal> {
     let bucket = Bucket::open(connection, &subject::bucket(&identity.stack))
         .await
@@ -91,6 +94,9 @@ pub(crate) async fn confirm(
         let (mut ticket, revision) = read(&bucket, ledger).await?;
         let since = clock::mono();
         check(&ticket, identity, grant)?;
+        if is_automatic {
+            check_switch(&ticket)?;
+        }
         ticket.confirmed_by = Some(identity.node.clone());
         ticket.confirmations = ticket.confirmations.saturating_add(1);
         let value = serde_json::to_vec(&ticket)
@@ -162,6 +168,32 @@ fn check(ticket: &Ticket, identity: &Identity, grant: Grant) -> Result<(), Refus
     }
 }
 
+/// An order that nobody approved is refused once an operator has switched automatic mode off.
+fn check_switch(ticket: &Ticket) -> Result<(), Refusal> {
+    match &ticket.automatic_off {
+        None => Ok(()),
+        Some(off) => Err(Refusal::AutomaticOff { by: off.by.clone() }),
+    }
+}
+
+/// Shows by a write that automatic mode is not switched off: for orders of it that need no grant.
+pub(crate) async fn confirm_switch(
+    connection: &Connection,
+    identity: &Identity,
+    ledger: &Ledger,
+) -> Result<(), Refusal> {
+    let unproved = |why: Unshown| unconfirmed(&why.to_string());
+    let bucket = proof::bucket(connection, &identity.stack)
+        .await
+        .map_err(unproved)?;
+    let shown = proof::prove(&bucket).await.map_err(unproved)?;
+    if let Some(reason) = ledger.regression(&shown.ticket, shown.revision) {
+        return Err(Refusal::StoreRegressed { reason });
+    }
+    check_switch(&shown.ticket)?;
+    remember(ledger, &shown.ticket, shown.revision).await
+}
+
 fn unconfirmed(reason: &str) -> Refusal {
     Refusal::GrantNotConfirmed {
         reason: reason.to_owned(),
@@ -176,7 +208,8 @@ fn refusal(error: &BucketError) -> Refusal {
 mod tests {
     use shared::clock::UnixMillis;
     use shared::epoch::Epoch;
-    use shared::id::{NodeName, Nonce, ProcessId, SiteName, StackName};
+    use shared::id::{Actor, NodeName, Nonce, ProcessId, SiteName, StackName};
+    use shared::wire::AutomaticOff;
     use uuid::Uuid;
 
     use super::*;
@@ -192,6 +225,7 @@ mod tests {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: None,
         }
     }
 
@@ -202,6 +236,21 @@ mod tests {
             node: NodeName::new("dc2-db").unwrap(),
             process: ProcessId::new(Uuid::from_u128(5)),
         }
+    }
+
+    #[test]
+    fn the_switch_refuses_in_the_name_of_who_moved_it() {
+        assert_eq!(check_switch(&ticket()), Ok(()));
+        let by = Actor::new("alice");
+        let off = AutomaticOff {
+            by: by.clone(),
+            at: UnixMillis(0),
+        };
+        let switched = Ticket {
+            automatic_off: Some(off),
+            ..ticket()
+        };
+        assert_eq!(check_switch(&switched), Err(Refusal::AutomaticOff { by }));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! vower vouching   who gives it, and who asks for it
 //! fencing          stops the database and proves that
 //! deadman          what closes the port when the agent does not run any more
+//! automatic        orders that nobody approved but automatic mode (pure)
 //! grant proof      the right to be live, confirmed by a write
 //! start_gate       may the database be started?
 //! quarantine       keeps down what another site has replaced
@@ -23,6 +24,7 @@
 
 mod action;
 mod anchor;
+pub mod automatic;
 pub mod clock;
 mod cluster;
 pub mod config;

@@ -78,3 +78,25 @@ pub(crate) fn bounded(text: &str) -> String {
         .map(|c| if c.is_control() && c != '\n' { ' ' } else { c });
     clean.take(REPORT_TEXT_LEN_MAX).collect()
 }
+
+/// A state in one word, for logs.
+pub(crate) const fn outcome_word(state: &ReportState) -> &'static str {
+    match state {
+        ReportState::Running { .. } => "running",
+        ReportState::Done { .. } => "done",
+        ReportState::Failed { .. } => "failed",
+        ReportState::Refused(_) => "refused",
+        ReportState::Interrupted { .. } => "interrupted",
+    }
+}
+
+/// A state in detail, for logs.
+pub(crate) fn detail(state: &ReportState) -> String {
+    match state {
+        ReportState::Running { progress, .. } => progress.clone(),
+        ReportState::Done { proof, .. } => format!("{} lines of proof", proof.len()),
+        ReportState::Failed { reason, .. } => reason.clone(),
+        ReportState::Refused(refusal) => refusal.to_string(),
+        ReportState::Interrupted { found, .. } => found.clone(),
+    }
+}

@@ -19,6 +19,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
 use crate::action::Scene;
+use crate::automatic::Stance;
 use crate::clock;
 use crate::config::AgentConfig;
 use crate::errand::{Errand, Running};
@@ -29,14 +30,15 @@ use crate::heartbeat::{Moment, Pulse, boot_id};
 use crate::ledger::{Ledger, LedgerError};
 use crate::notify::Supervisor;
 use crate::probe::Readings;
-use crate::report::Reporter;
+use crate::report::{Reporter, detail, outcome_word};
+use crate::rules::Known;
 use crate::senders::Senders;
 use crate::start;
 use crate::tenure::{Event, Tenure};
 use crate::vower::Vower;
 
 /// Between two turns of the loop; by their lateness the agent knows that it was paused.
-const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 const HEARTBEAT: Millis = Millis::seconds(1);
 /// Time for the last messages to leave.
 const FAREWELL: Duration = Duration::from_millis(300);
@@ -108,6 +110,8 @@ struct Agent {
     /// The lease of the database beside this agent.
     tenure: Option<Tenure>,
     vower: Option<Arc<Vower>>,
+    /// The newest stack that is known.
+    rules: Known,
     pulse: Pulse,
     /// The tasks of probes and responder: they end with the agent.
     _probes: JoinSet<()>,
@@ -145,7 +149,9 @@ impl Agent {
             ledger: ledger.clone(),
             database: readings.database.clone(),
         };
-        let (tenure, vower) = start::tenure(&scene, boot, &readings, TICK, &mut probes)?.unzip();
+        let rules = start::rules(&scene, &mut probes);
+        let tenure = start::tenure(&scene, boot, &readings, rules.clone(), &mut probes)?;
+        let (tenure, vower) = tenure.unzip();
         start::responder(&config, &identity, vower.clone(), &mut probes).await?;
         tracing::info!(
             stack = %config.stack, site = %config.site, node = %config.node, process = %identity.process,
@@ -167,6 +173,7 @@ impl Agent {
             readings,
             tenure,
             vower,
+            rules,
             _probes: probes,
             errands: JoinSet::new(),
             running: None,
@@ -323,6 +330,7 @@ impl Agent {
             command_age_max: self.config.limits.command_age_max,
             regressed: self.tenure.as_ref().and_then(Tenure::regression),
             promised: self.vower.as_ref().and_then(|vower| vower.left(now)),
+            automatic: Stance::of(self.config.automatic, self.rules.borrow().as_ref()),
         };
         let epoch = self.ledger.epoch();
         match gate::admit(&state, &command, now) {
@@ -468,26 +476,6 @@ impl Agent {
         );
         let epoch: Epoch = self.ledger.epoch();
         self.reporter.publish(command, epoch, state).await;
-    }
-}
-
-const fn outcome_word(state: &ReportState) -> &'static str {
-    match state {
-        ReportState::Running { .. } => "running",
-        ReportState::Done { .. } => "done",
-        ReportState::Failed { .. } => "failed",
-        ReportState::Refused(_) => "refused",
-        ReportState::Interrupted { .. } => "interrupted",
-    }
-}
-
-fn detail(state: &ReportState) -> String {
-    match state {
-        ReportState::Running { progress, .. } => progress.clone(),
-        ReportState::Done { proof, .. } => format!("{} lines of proof", proof.len()),
-        ReportState::Failed { reason, .. } => reason.clone(),
-        ReportState::Refused(refusal) => refusal.to_string(),
-        ReportState::Interrupted { found, .. } => found.clone(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Starts what the agent's file switches on.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use shared::clock::Millis;
 use shared::id::BootId;
@@ -16,7 +15,8 @@ use crate::gate::{Identity, Modules};
 use crate::probe::{self, Readings, responder};
 use crate::quarantine;
 use crate::rules;
-use crate::runtime::AgentError;
+use crate::rules::Known;
+use crate::runtime::{AgentError, TICK};
 use crate::tenure::{Parts, Tenure};
 use crate::vow::line::{KEY_LEN_MIN, Seal};
 use crate::vower::Vower;
@@ -84,18 +84,22 @@ pub(crate) fn deadman(config: &AgentConfig) -> Deadman {
     })
 }
 
+/// The stack in force, as this agent knows it.
+pub(crate) fn rules(scene: &Scene, tasks: &mut JoinSet<()>) -> Known {
+    let (connection, stack) = (scene.connection.clone(), scene.config.stack.clone());
+    rules::begin(connection, stack, &scene.config.state_dir, tasks)
+}
+
 /// The lease of the database, and the vows that go with it; nothing without a database. Beside it, and beside a
 /// cluster, the watch for a right that is another site's.
 pub(crate) fn tenure(
     scene: &Scene,
     boot: BootId,
     readings: &Readings,
-    tick: Duration,
+    rules: Known,
     tasks: &mut JoinSet<()>,
 ) -> Result<Option<(Tenure, Arc<Vower>)>, AgentError> {
     let config = &scene.config;
-    let stack = config.stack.clone();
-    let rules = rules::begin(scene.connection.clone(), stack, &config.state_dir, tasks);
     let deadman = deadman(config);
     tasks.spawn(quarantine::watch::run(
         scene.clone(),
@@ -126,7 +130,7 @@ pub(crate) fn tenure(
         vower: Arc::clone(&vower),
         seal,
     };
-    let tenure = Tenure::begin(parts, postgres, Millis::from_duration(tick));
+    let tenure = Tenure::begin(parts, postgres, Millis::from_duration(TICK));
     Ok(Some((tenure, vower)))
 }
 

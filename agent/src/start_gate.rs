@@ -148,6 +148,7 @@ mod tests {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: None,
         }))
     }
 

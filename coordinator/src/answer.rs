@@ -1,12 +1,12 @@
 //! From a request that only reads to its reply, by the core's views alone.
 
-use decision::{Core, Durable, Now, Proposal, Run};
+use decision::{Core, Durable, Now, Proposal, Run, ShadowAct, ShadowProposal};
 use shared::id::ProposalId;
 use shared::stack::{Stack, difference};
 
 use crate::reply::{
-    Answerer, CheckReply, ExplainReply, ProposalsReply, Refused, RefusedReply, Reply, ShowReply,
-    StackReply,
+    Answerer, CheckReply, ExplainReply, ProposalsReply, Refused, RefusedReply, Reply, ShadowReply,
+    ShowReply, StackReply,
 };
 use crate::request::Request;
 
@@ -27,6 +27,7 @@ pub fn reply(request: &Request, core: &Core, now: Now, from: Answerer) -> Reply 
             explain: core.explain(now),
         }),
         Request::Proposals => proposals(core, from),
+        Request::Shadow => shadow(core, from),
         Request::Show { proposal } => show(core, *proposal, from),
         Request::StackShow => stack_show(core, from),
         Request::StackCheck { stack } => stack_check(core, stack, from),
@@ -55,6 +56,30 @@ fn proposals(core: &Core, from: Answerer) -> Reply {
         (None, _) => "no proposal is open".to_owned(),
     };
     Reply::Proposals(ProposalsReply {
+        from,
+        summary,
+        proposals,
+    })
+}
+
+fn shadow(core: &Core, from: Answerer) -> Reply {
+    let kept = core.durable().map(|durable| durable.shadow.clone());
+    let mut proposals = kept.unwrap_or_default();
+    proposals.reverse();
+    let acted = |one: &&ShadowProposal| matches!(one.automatic, ShadowAct::Acted { .. });
+    let acts = proposals.iter().filter(acted).count();
+    let summary = match proposals.len() {
+        0 => "nothing would have been proposed so far".to_owned(),
+        1 => format!(
+            "one proposal would have been raised; automatic mode would have acted on {acts}"
+        ),
+        many => {
+            format!(
+                "{many} proposals would have been raised; automatic mode would have acted on {acts}"
+            )
+        }
+    };
+    Reply::Shadow(ShadowReply {
         from,
         summary,
         proposals,

@@ -2,7 +2,7 @@
 //!
 //! Every reply says who answered, whether it leads, and when. A refusal is told by its field `refused`.
 
-use decision::{ExplainView, Proposal, Run};
+use decision::{ExplainView, Proposal, Run, ShadowProposal};
 use serde::{Deserialize, Serialize};
 use shared::clock::UnixMillis;
 use shared::config::Problem;
@@ -40,6 +40,18 @@ pub struct ProposalsReply {
     pub summary: String,
     /// The proposals, newest first.
     pub proposals: Vec<Proposal>,
+}
+
+/// What would have been proposed in shadow mode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShadowReply {
+    /// Who answered.
+    #[serde(flatten)]
+    pub from: Answerer,
+    /// One sentence.
+    pub summary: String,
+    /// The records, newest first.
+    pub proposals: Vec<ShadowProposal>,
 }
 
 /// One proposal, and its run if it has one.
@@ -216,6 +228,8 @@ pub enum Reply {
     Status(Box<decision::StatusView>),
     /// All proposals.
     Proposals(ProposalsReply),
+    /// What would have been proposed in shadow mode.
+    Shadow(ShadowReply),
     /// One proposal.
     Show(Box<ShowReply>),
     /// Why there is, or is not, a proposal.

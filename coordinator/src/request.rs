@@ -4,11 +4,12 @@
 //! must not become an approval without one.
 
 mod alarm;
+mod fields;
 
 use std::collections::BTreeMap;
 
 use decision::{ApprovalRequest, Ask, Durable, Past};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use shared::clock::Millis;
 use shared::config::Problem;
 use shared::epoch::StackVersion;
@@ -16,14 +17,12 @@ use shared::id::{ProposalId, RunId, StackName};
 use shared::stack::Stack;
 use shared::subject::Verb;
 
-/// Longest text that an operator may send in one field, in characters.
-const TEXT_LEN_MAX: usize = 2_000;
+use self::fields::Fields;
+
 /// Records that `history` gives when it is not told how many.
 const HISTORY_DEFAULT: u64 = 50;
 /// Records that `history` gives at most.
 const HISTORY_MAX: u64 = 500;
-/// Longest accepted request, in bytes.
-const REQUEST_BYTES_MAX: usize = 512 * 1024;
 
 /// A request, read.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +45,8 @@ pub enum Request {
     },
     /// The stack in force.
     StackShow,
+    /// What would have been proposed in shadow mode.
+    Shadow,
     /// What a stack file would change.
     StackCheck {
         /// The stack.
@@ -124,6 +125,8 @@ pub fn read(
             .required_text("reason")
             .map(|reason| Request::Change(Ask::Hold { reason })),
         Verb::Acknowledge => alarm::read(&mut fields).map(Request::Change),
+        Verb::Automatic => read_switch(&mut fields),
+        Verb::Shadow => Some(Request::Shadow),
         Verb::Release => {
             let reason = fields.text("reason").unwrap_or_default();
             Some(Request::Change(Ask::Release { reason }))
@@ -212,6 +215,23 @@ fn read_about_run(
     })))
 }
 
+fn read_switch(fields: &mut Fields) -> Option<Request> {
+    let word = fields.required_text("switch");
+    let reason = fields.required_text("reason");
+    let on = match word?.as_str() {
+        "on" => true,
+        "off" => false,
+        other => {
+            fields.problem("switch", format!("{other:?}"), "on | off");
+            return None;
+        }
+    };
+    Some(Request::Change(Ask::Automatic {
+        on,
+        reason: reason?,
+    }))
+}
+
 fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {
     let file = fields
         .text("file")
@@ -219,7 +239,7 @@ fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {
     let text = fields.required_long_text("text")?;
     match Stack::parse(&file, &text) {
         Err(problems) => {
-            fields.problems.extend(problems.problems);
+            fields.add(problems.problems);
             None
         }
         Ok(stack) if stack.name != *name => {
@@ -301,188 +321,6 @@ fn absent(what: &str, text: &str, known: &[String]) -> String {
         "there is no {what} {shown:?}; known are {} and \"latest\"",
         known.join(", ")
     )
-}
-
-/// The fields of a JSON object, each asked for once.
-struct Fields {
-    map: Map<String, Value>,
-    asked: Vec<&'static str>,
-    problems: Vec<Problem>,
-}
-
-impl Fields {
-    fn parse(payload: &[u8]) -> Result<Self, Wrong> {
-        let wrong = |key: &str, found: String, allowed: &str| {
-            let problem = Problem {
-                key: key.to_owned(),
-                found,
-                allowed: allowed.to_owned(),
-            };
-            Err(Wrong::Problems(vec![problem]))
-        };
-        if payload.len() > REQUEST_BYTES_MAX {
-            let allowed = format!("at most {REQUEST_BYTES_MAX} bytes");
-            return wrong("(request)", format!("{} bytes", payload.len()), &allowed);
-        }
-        let map = if payload.trim_ascii().is_empty() {
-            Map::new()
-        } else {
-            match serde_json::from_slice(payload) {
-                Ok(Value::Object(map)) => map,
-                Ok(other) => {
-                    return wrong(
-                        "(request)",
-                        kind(&other).to_owned(),
-                        "a JSON object, or nothing at all",
-                    );
-                }
-                Err(error) => {
-                    return wrong(
-                        "(request)",
-                        error.to_string(),
-                        "a JSON object, or nothing at all",
-                    );
-                }
-            }
-        };
-        Ok(Self {
-            map,
-            asked: Vec::new(),
-            problems: Vec::new(),
-        })
-    }
-
-    fn problem(&mut self, key: &str, found: impl Into<String>, allowed: impl Into<String>) {
-        self.problems.push(Problem {
-            key: key.to_owned(),
-            found: found.into(),
-            allowed: allowed.into(),
-        });
-    }
-
-    fn take(&mut self, key: &'static str) -> Option<Value> {
-        self.asked.push(key);
-        self.map.remove(key).filter(|value| !value.is_null())
-    }
-
-    fn text(&mut self, key: &'static str) -> Option<String> {
-        let value = self.take(key)?;
-        self.short_enough(key, &value)
-    }
-
-    fn required_text(&mut self, key: &'static str) -> Option<String> {
-        let allowed = "a text that is not empty";
-        match self.take(key) {
-            None => self.problem(key, "nothing", allowed),
-            Some(value) => {
-                let text = self.short_enough(key, &value)?;
-                if !text.trim().is_empty() {
-                    return Some(text);
-                }
-                self.problem(key, "an empty text", allowed);
-            }
-        }
-        None
-    }
-
-    fn required_long_text(&mut self, key: &'static str) -> Option<String> {
-        match self.take(key) {
-            Some(Value::String(text)) => return Some(text),
-            Some(other) => self.problem(key, kind(&other), "a text"),
-            None => self.problem(key, "nothing", "a text"),
-        }
-        None
-    }
-
-    fn number(&mut self, key: &'static str, least: u64, most: u64) -> Option<u64> {
-        let value = self.take(key)?;
-        let number = value.as_u64().filter(|n| (least..=most).contains(n));
-        if number.is_none() {
-            let found = if value.is_number() {
-                value.to_string()
-            } else {
-                kind(&value).to_owned()
-            };
-            self.problem(key, found, format!("a whole number from {least} to {most}"));
-        }
-        number
-    }
-
-    fn texts(&mut self, key: &'static str) -> BTreeMap<String, String> {
-        let mut texts = BTreeMap::new();
-        match self.take(key) {
-            None => {}
-            Some(Value::Object(map)) => {
-                for (name, value) in map {
-                    let reason = value.as_str().filter(|text| !text.trim().is_empty());
-                    if let Some(reason) = reason {
-                        texts.insert(name, reason.to_owned());
-                    } else {
-                        self.problem(
-                            &format!("{key}.{name}"),
-                            kind(&value),
-                            "a reason that is not empty",
-                        );
-                    }
-                }
-            }
-            Some(other) => self.problem(key, kind(&other), "an object: rule = reason"),
-        }
-        texts
-    }
-
-    fn short_enough(&mut self, key: &'static str, value: &Value) -> Option<String> {
-        let Some(text) = value.as_str() else {
-            self.problem(key, kind(value), "a text");
-            return None;
-        };
-        let length = text.chars().count();
-        if length > TEXT_LEN_MAX {
-            self.problem(
-                key,
-                format!("{length} characters"),
-                format!("at most {TEXT_LEN_MAX} characters"),
-            );
-            return None;
-        }
-        Some(text.to_owned())
-    }
-
-    fn finish(mut self, request: Option<Request>) -> Result<Request, Wrong> {
-        let unknown: Vec<String> = self
-            .map
-            .keys()
-            .filter(|key| !self.asked.contains(&key.as_str()))
-            .cloned()
-            .collect();
-        self.asked.sort_unstable();
-        let known = self.asked.join(" | ");
-        for key in unknown {
-            self.problem(&key, "an unknown field", known.clone());
-        }
-        match request {
-            Some(request) if self.problems.is_empty() => Ok(request),
-            _ => {
-                assert!(
-                    !self.problems.is_empty(),
-                    "a request is missing and nobody said why"
-                );
-                Err(Wrong::Problems(self.problems))
-            }
-        }
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(text) if text.trim().is_empty() => "an empty text",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }
 
 /// How long a follower waits before it answers a question that a live leader should have answered.

@@ -236,7 +236,10 @@ impl Store {
                 }
             };
             let ticket = found.as_ref().map(|(_, ticket)| ticket);
-            if unanswered && let Some(ticket) = ticket.filter(|ticket| ticket.same_right(&to)) {
+            let is_written = |ticket: &&Ticket| {
+                ticket.same_right(&to) && ticket.automatic_off == to.automatic_off
+            };
+            if unanswered && let Some(ticket) = ticket.filter(is_written) {
                 return Persisted::TicketWritten {
                     ticket: ticket.clone(),
                 };

@@ -7,8 +7,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Millis;
-use crate::epoch::{Epoch, Term};
-use crate::id::{CommandId, NodeName, SiteName};
+use crate::epoch::{Epoch, StackVersion, Term};
+use crate::id::{Actor, CommandId, NodeName, SiteName};
 
 /// Why an agent's gate did not admit a command.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -96,6 +96,20 @@ pub enum Refusal {
         /// Until it has run out.
         left_ms: Millis,
     },
+    /// Nobody approved the order but automatic mode, and the agent's own file refuses such orders.
+    AutomaticRefused,
+    /// Nobody approved the order but automatic mode, and the stack that this agent knows does not allow that.
+    AutomaticNotAllowed {
+        /// The version that allowed it, by the order.
+        ordered: Option<StackVersion>,
+        /// The version that this agent knows; nothing when it knows none.
+        known: Option<StackVersion>,
+    },
+    /// Nobody approved the order but automatic mode, and an operator has switched that off.
+    AutomaticOff {
+        /// Who.
+        by: Actor,
+    },
     /// A refusal that this build does not know.
     #[serde(other)]
     Unknown,
@@ -138,6 +152,23 @@ impl fmt::Display for Refusal {
                 "this agent promised the holder of epoch {epoch} not to be promoted for another {}",
                 left_ms.human()
             ),
+            Self::AutomaticRefused => {
+                f.write_str("automatic mode gave the order, and this agent's file refuses such orders (automatic = \"refused\")")
+            }
+            Self::AutomaticNotAllowed { ordered, known } => {
+                let text = |version: &Option<StackVersion>| {
+                    version.map_or_else(|| "none".to_owned(), |version| version.to_string())
+                };
+                write!(
+                    f,
+                    "automatic mode gave the order by stack version {}, and the version that this agent knows, {}, does not allow it",
+                    text(ordered),
+                    text(known)
+                )
+            }
+            Self::AutomaticOff { by } => {
+                write!(f, "automatic mode gave the order, and {by} has switched it off")
+            }
             Self::Unknown => f.write_str("a reason that this version does not know"),
         }
     }

@@ -42,6 +42,10 @@ pub enum Verb {
     Release,
     /// Ends an alarm that only an operator can end, after it was looked at.
     Acknowledge,
+    /// Switches automatic mode off or on.
+    Automatic,
+    /// What would have been proposed in shadow mode.
+    Shadow,
     /// The audit trail.
     History,
     /// The stack in force.
@@ -54,7 +58,7 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Status,
         Self::Proposals,
         Self::Show,
@@ -66,6 +70,8 @@ impl Verb {
         Self::Hold,
         Self::Release,
         Self::Acknowledge,
+        Self::Automatic,
+        Self::Shadow,
         Self::History,
         Self::StackShow,
         Self::StackCheck,
@@ -86,6 +92,8 @@ impl Verb {
             Self::Hold => "hold",
             Self::Release => "release",
             Self::Acknowledge => "acknowledge",
+            Self::Automatic => "automatic",
+            Self::Shadow => "shadow",
             Self::History => "history",
             Self::StackShow => "stack-show",
             Self::StackCheck => "stack-check",
@@ -103,6 +111,7 @@ impl Verb {
                 | Self::Abandon
                 | Self::Hold
                 | Self::Release
+                | Self::Automatic
                 | Self::Acknowledge
                 | Self::StackApply
         )

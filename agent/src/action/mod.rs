@@ -134,6 +134,7 @@ pub(crate) async fn perform(
 }
 
 async fn act(job: &Job<'_>) -> Result<Vec<ProofLine>> {
+    job.heed_switch().await?;
     match &job.command.action {
         Action::Check { expect } => check::perform(job, expect).await,
         Action::Fence {
@@ -297,9 +298,30 @@ impl Job<'_> {
             &self.scene.identity,
             &self.scene.ledger,
             grant,
+            self.is_automatic(),
         ))
         .await
         .map_err(Stop::Refused)
+    }
+
+    /// Nobody approved it but automatic mode.
+    fn is_automatic(&self) -> bool {
+        let approval = self.command.approval.as_ref();
+        approval.is_some_and(|approval| approval.automatic)
+    }
+
+    /// An automatic order that changes something begins only after a write has shown that nobody has switched
+    /// automatic mode off. One that needs a grant is shown that with the grant.
+    async fn heed_switch(&self) -> Result<()> {
+        let action = &self.command.action;
+        if !self.is_automatic() || !action.changes() || action.needs_grant() {
+            return Ok(());
+        }
+        self.progress
+            .set("looking at the switch of automatic mode by a write to the store");
+        let scene = self.scene;
+        let heeded = grant::confirm_switch(&scene.connection, &scene.identity, &scene.ledger);
+        Box::pin(heeded).await.map_err(Stop::Refused)
     }
 
     /// Whether time is up.

@@ -4,6 +4,7 @@ mod order;
 
 use proptest::prelude::*;
 use shared::digest::ContentDigest;
+use shared::epoch::StackVersion;
 use shared::id::Nonce;
 use shared::wire::{Anchor, Grant};
 
@@ -30,6 +31,7 @@ struct World {
     running: Option<RunningCommand>,
     regressed: Option<&'static str>,
     promised: Option<(Epoch, Millis)>,
+    automatic: Stance,
 }
 
 impl World {
@@ -44,6 +46,7 @@ impl World {
             running: None,
             regressed: None,
             promised: None,
+            automatic: Stance::NotAllowed(None),
         }
     }
 
@@ -59,6 +62,7 @@ impl World {
             command_age_max: Millis::seconds(30),
             regressed: self.regressed,
             promised: self.promised,
+            automatic: self.automatic,
         };
         admit(&state, command, NOW)
     }
@@ -88,6 +92,55 @@ fn refusal_when(spoil: impl FnOnce(&mut World, &mut Command)) -> Refusal {
     let refusal = refused(world.admit(&command.sealed()));
     assert!(!refusal.to_string().is_empty());
     refusal
+}
+
+#[test]
+fn an_order_of_automatic_mode_needs_the_file_and_the_same_stack_version() {
+    let version = StackVersion(4);
+    let not_allowed = |known| Refusal::AutomaticNotAllowed {
+        ordered: Some(version),
+        known,
+    };
+    let older = Some(StackVersion(3));
+    let rows = [
+        (Stance::Allowed(version), None),
+        (Stance::Refused, Some(Refusal::AutomaticRefused)),
+        (Stance::NotAllowed(None), Some(not_allowed(None))),
+        (
+            Stance::NotAllowed(Some(version)),
+            Some(not_allowed(Some(version))),
+        ),
+        (Stance::Allowed(StackVersion(3)), Some(not_allowed(older))),
+    ];
+    for action in actions() {
+        for (automatic, refusal) in &rows {
+            let mut world = World::new();
+            world.automatic = *automatic;
+            // An operator's order is none of it.
+            let mut command = command(action.clone());
+            let started = Verdict::Start { resumed: false };
+            assert_eq!(world.admit(&command), started, "{automatic:?}");
+            let changes = action.changes();
+            if let Some(approval) = &mut command.approval {
+                approval.automatic = true;
+                approval.stack_version = Some(version);
+            }
+            let wanted = refusal.clone().filter(|_| changes);
+            let wanted = wanted.map_or(started, Verdict::Refuse);
+            assert_eq!(world.admit(&command.sealed()), wanted, "{automatic:?}");
+        }
+    }
+    let unnamed = refusal_when(|world, command| {
+        world.automatic = Stance::Allowed(version);
+        if let Some(approval) = &mut command.approval {
+            approval.automatic = true;
+        }
+    });
+    let wanted = Refusal::AutomaticNotAllowed {
+        ordered: None,
+        known: Some(version),
+    };
+    assert_eq!(unnamed, wanted);
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl Broken {
                 operator: Actor::new(&format!("break-glass by {}", self.operator)),
                 approved_at: self.at,
                 automatic: false,
+                stack_version: None,
             }),
             grant,
             anchor: Anchor {

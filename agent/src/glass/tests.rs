@@ -113,6 +113,7 @@ fn quorum() -> StoreAnswer {
             confirmed_by: None,
             confirmations: 0,
             leases: BTreeMap::new(),
+            automatic_off: None,
         }),
     }
 }

@@ -303,6 +303,7 @@ fn ticket(incarnation: u128, epoch: u64) -> Ticket {
         confirmed_by: None,
         confirmations: 0,
         leases: BTreeMap::new(),
+        automatic_off: None,
     }
 }
 

@@ -60,6 +60,7 @@ fn a_ticket_says_whose_the_right_is() {
         confirmed_by: None,
         confirmations: 0,
         leases: BTreeMap::new(),
+        automatic_off: None,
     };
     let (own, nonce) = (
         SiteName::new("dc1").unwrap(),

@@ -58,6 +58,8 @@ impl Core {
         }
         let version = StackVersion(have.unwrap_or_default().0 + 1);
         self.withdraw(now, "another stack version came in force");
+        self.end_shadow(now, "another stack version came in force");
+        self.automatic.clear_since = None;
         self.stack = Some((version, stack.clone()));
         if self.ticket.is_none() {
             self.first_ticket(now, &stack);
@@ -121,6 +123,7 @@ impl Core {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: self.automatic_off(),
         };
         self.durable.incarnation = Some(to.incarnation);
         self.clocks.ticket_pending = true;

@@ -28,6 +28,8 @@ pub(crate) struct Ground<'a> {
 pub(crate) struct Accepted {
     /// The site that the operator vouches to be off, if they do.
     pub(crate) attested: Option<SiteName>,
+    /// True when nobody approved but automatic mode.
+    pub(crate) automatic: bool,
 }
 
 /// Judges an approval. Any condition that does not hold refuses it.
@@ -36,6 +38,17 @@ pub(crate) fn judge(
     request: &ApprovalRequest,
     ground: &Ground<'_>,
 ) -> Result<Accepted, Answer> {
+    let proposal = judge_facts(proposal, request, ground)?;
+    overrides(proposal, request)?;
+    attestation(proposal, request)
+}
+
+/// Judges what holds for any approval, whoever gives it: the state, the digest, and the facts.
+pub(crate) fn judge_facts<'a>(
+    proposal: Option<&'a Proposal>,
+    request: &ApprovalRequest,
+    ground: &Ground<'_>,
+) -> Result<&'a Proposal, Answer> {
     let Some(proposal) = proposal else {
         let reason = format!(
             "proposal {} is not known here; `pointsman proposals` lists those that are",
@@ -46,8 +59,7 @@ pub(crate) fn judge(
     state(proposal)?;
     digest(proposal, request)?;
     facts(proposal, ground)?;
-    overrides(proposal, request)?;
-    attestation(proposal, request)
+    Ok(proposal)
 }
 
 /// A refusal.
@@ -176,12 +188,18 @@ fn attestation(proposal: &Proposal, request: &ApprovalRequest) -> Result<Accepte
         (Some(needed), _) => needed,
         // Whoever vouches without being asked is heard too, and their word is recorded.
         (None, Some(_)) => &proposal.plan.from,
-        (None, None) => return Ok(Accepted { attested: None }),
+        (None, None) => {
+            return Ok(Accepted {
+                attested: None,
+                automatic: false,
+            });
+        }
     };
     match typed {
         Some(typed) if typed == needed.as_str() && !request.reason.trim().is_empty() => {
             Ok(Accepted {
                 attested: Some(needed.clone()),
+                automatic: false,
             })
         }
         Some(typed) if typed == needed.as_str() => {

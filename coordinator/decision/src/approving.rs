@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use shared::id::{Actor, RunId};
 use shared::wire::{ApprovalProof, AuditEvent, Severity};
 
-use crate::approval::{Accepted, Ground, judge, refused};
+use crate::approval::{Accepted, Ground, judge, judge_facts, refused};
 use crate::assessment::{assess, blocking};
 use crate::core::{Core, ProposalClocks, oldest};
 use crate::durable::{Attestation, Run, RunState};
@@ -31,6 +31,39 @@ impl Core {
         self.step_detector(now.mono, &votes);
         self.keep_proposal(now);
         let (accepted, proposal) = self.judged(now, &votes, request)?;
+        self.begin_run(now, actor, request, accepted, &proposal)
+    }
+
+    /// Automatic mode approves: judged like an operator's approval, and by every rule of its own. Nobody vouches and
+    /// nothing is overridden.
+    pub(crate) fn approve_automatically(
+        &mut self,
+        now: Now,
+        actor: &Actor,
+        request: &ApprovalRequest,
+    ) -> Result<Answer, Answer> {
+        if let Some(block) = self.automatic_blocks(now.mono).first() {
+            return Err(refused(block.rule().name, block.sentence(), true));
+        }
+        let votes = self.live_votes(now.mono);
+        let ground = self.ground(now, &votes)?;
+        let proposal = self.durable.proposal(request.proposal);
+        let proposal = judge_facts(proposal, request, &ground)?.clone();
+        let accepted = Accepted {
+            attested: None,
+            automatic: true,
+        };
+        self.begin_run(now, actor, request, accepted, &proposal)
+    }
+
+    fn begin_run(
+        &mut self,
+        now: Now,
+        actor: &Actor,
+        request: &ApprovalRequest,
+        accepted: Accepted,
+        proposal: &Proposal,
+    ) -> Result<Answer, Answer> {
         if let Some(run) = &self.durable.run {
             return Err(refused(
                 "run",
@@ -39,7 +72,7 @@ impl Core {
             ));
         }
         self.settle_phase(now);
-        let run = self.run_of(now, actor, request, accepted, &proposal);
+        let run = self.run_of(now, actor, request, accepted, proposal);
         let id = run.id;
         let summary = format!(
             "{actor} approved proposal {}: move from {} to {}",
@@ -77,17 +110,7 @@ impl Core {
         votes: &[ObserverVote],
         request: &ApprovalRequest,
     ) -> Result<(Accepted, Proposal), Answer> {
-        let Some(view) = self.view(now.mono) else {
-            return Err(refused("no-stack", "no stack is in force", false));
-        };
-        let policy = &view.stack.policy;
-        let ground = Ground {
-            confirmed: self.detector.confirmed(now.mono, policy),
-            evidence_age: oldest(votes),
-            evidence_age_max: policy.evidence_age_max_ms,
-            hold: self.durable.hold.as_ref().map(|hold| hold.reason.as_str()),
-            blocked: blocking(&assess(&view)).into_iter().next(),
-        };
+        let ground = self.ground(now, votes)?;
         let proposal = self.durable.proposal(request.proposal);
         let accepted = judge(proposal, request, &ground)?;
         match proposal {
@@ -98,6 +121,21 @@ impl Core {
                 false,
             )),
         }
+    }
+
+    /// What an approval is judged by, now.
+    fn ground(&self, now: Now, votes: &[ObserverVote]) -> Result<Ground<'_>, Answer> {
+        let Some(view) = self.view(now.mono) else {
+            return Err(refused("no-stack", "no stack is in force", false));
+        };
+        let policy = &view.stack.policy;
+        Ok(Ground {
+            confirmed: self.detector.confirmed(now.mono, policy),
+            evidence_age: oldest(votes),
+            evidence_age_max: policy.evidence_age_max_ms,
+            hold: self.durable.hold.as_ref().map(|hold| hold.reason.as_str()),
+            blocked: blocking(&assess(&view)).into_iter().next(),
+        })
     }
 
     fn run_of(
@@ -122,7 +160,12 @@ impl Core {
                 plan: proposal.digest.clone(),
                 operator: actor.clone(),
                 approved_at: now.wall,
-                automatic: false,
+                automatic: accepted.automatic,
+                stack_version: self
+                    .stack
+                    .as_ref()
+                    .filter(|_| accepted.automatic)
+                    .map(|(version, _)| *version),
             },
             proofs: attestation
                 .iter()
@@ -161,6 +204,9 @@ impl Core {
         }
         for (rule, reason) in &request.overrides {
             event = event.with(&format!("override {rule}"), reason);
+        }
+        if run.approval.automatic {
+            event = self.automatic_evidence(now, event);
         }
         event
     }

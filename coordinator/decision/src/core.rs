@@ -14,6 +14,7 @@ use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, Ticket, Unfit};
 use uuid::Uuid;
 
 use crate::assessment;
+use crate::automatic::AutomaticClocks;
 use crate::detector::Detector;
 use crate::durable::Durable;
 use crate::execution::RunClocks;
@@ -51,6 +52,7 @@ pub struct Core {
     pub(crate) leases: LeaseWatch,
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
+    pub(crate) automatic: AutomaticClocks,
     pub(crate) blocked: Vec<String>,
     /// The epoch of the broken glass that this leader has said.
     pub(crate) glass_told: Option<Epoch>,
@@ -95,6 +97,7 @@ impl Core {
             leases: LeaseWatch::default(),
             clocks: RunClocks::default(),
             proposal: ProposalClocks::default(),
+            automatic: AutomaticClocks::default(),
             blocked: Vec::new(),
             glass_told: None,
             fresh: Fresh(Uuid::nil()),
@@ -194,7 +197,10 @@ impl Core {
                 self.mirror(durable, ticket, leader);
                 news
             }
-            Input::TicketSeen { ticket } => self.renewals_seen(now.mono, &ticket),
+            Input::TicketSeen { ticket } => {
+                self.switch_seen(&ticket);
+                self.renewals_seen(now.mono, &ticket)
+            }
             Input::Led {
                 term,
                 durable,
@@ -305,6 +311,8 @@ impl Core {
             self.advance_run(now);
             self.keep_proposal(now);
             self.raise_if_due(now);
+            self.keep_shadow(now, &votes);
+            self.act_if_due(now);
         }
         self.settle_phase(now);
     }

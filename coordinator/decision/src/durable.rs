@@ -8,9 +8,11 @@ use shared::epoch::{Epoch, Term};
 use shared::id::{Actor, CommandId, Nonce, ProposalId, RunId};
 use shared::wire::{ApprovalProof, AuditEvent, ProofLine};
 
+use crate::automatic::CoolDown;
 use crate::plan::Plan;
 use crate::proof::{FenceProof, Shown};
 use crate::proposal::Proposal;
+use crate::shadow::ShadowProposal;
 
 /// Version of the state's JSON.
 pub const DURABLE_SCHEMA: u32 = 1;
@@ -52,9 +54,18 @@ pub struct Durable {
     /// The highest epoch of a broken glass that an operator has acknowledged.
     #[serde(default)]
     pub glass_acknowledged: Epoch,
+    /// An operator has switched automatic mode off.
+    #[serde(default)]
+    pub automatic_off: Option<Hold>,
+    /// The last run, until it was long ago or somebody acknowledged it.
+    #[serde(default)]
+    pub cool_down: Option<CoolDown>,
+    /// What would have been proposed in shadow mode, oldest first.
+    #[serde(default)]
+    pub shadow: Vec<ShadowProposal>,
 }
 
-/// Proposals are suspended.
+/// Something is suspended by an operator: proposals, or automatic mode.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// By whom.
@@ -223,6 +234,9 @@ impl Durable {
             unrecorded: Vec::new(),
             rejection: None,
             glass_acknowledged: Epoch(0),
+            automatic_off: None,
+            cool_down: None,
+            shadow: Vec::new(),
         }
     }
 

@@ -72,6 +72,7 @@ impl Core {
                 waits_for: vec!["a stack".to_owned()],
                 observers: Vec::new(),
                 leases: Vec::new(),
+                automatic: None,
                 hypotheses: Vec::new(),
             };
         };
@@ -97,6 +98,7 @@ impl Core {
             waits_for,
             observers,
             leases: leasing::views(&view),
+            automatic: self.automatic_view(now.mono),
             hypotheses: hypotheses(&findings, view.detector.tally == Tally::AllSilent),
         }
     }

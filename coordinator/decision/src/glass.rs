@@ -285,6 +285,7 @@ impl Core {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: self.automatic_off(),
         };
         self.withdraw(now, "the ticket takes a broken glass over");
         self.clocks.ticket_pending = true;

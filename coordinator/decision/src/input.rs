@@ -186,6 +186,13 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// Switch automatic mode off or on.
+    Automatic {
+        /// True for on.
+        on: bool,
+        /// Why.
+        reason: String,
+    },
     /// Put a stack in force.
     ApplyStack {
         /// The stack, parsed and checked.
@@ -201,16 +208,19 @@ pub enum Ask {
 pub enum Alarm {
     /// A site was made live while the store was lost.
     BreakGlass,
+    /// A run is over, and automatic mode does nothing for a while.
+    CoolDown,
 }
 
 impl Alarm {
     /// All alarms.
-    pub const ALL: [Self; 1] = [Self::BreakGlass];
+    pub const ALL: [Self; 2] = [Self::BreakGlass, Self::CoolDown];
 
     /// The alarm's word, as operators type it.
     pub const fn word(self) -> &'static str {
         match self {
             Self::BreakGlass => "break-glass",
+            Self::CoolDown => "cool-down",
         }
     }
 }

@@ -6,6 +6,7 @@ use shared::epoch::{Epoch, Term};
 use shared::id::{Nonce, SiteName};
 use shared::wire::{Severity, Ticket};
 
+use crate::automatic::AutomaticClocks;
 use crate::core::{Core, ProposalClocks};
 use crate::durable::Durable;
 use crate::execution::RunClocks;
@@ -25,6 +26,7 @@ impl Core {
         self.drop_everything(now);
         self.draw_from(fresh);
         self.lead = Some(term);
+        self.automatic = AutomaticClocks::led(now.mono);
         self.known_leader = Some((self.ears.site.clone(), term));
         self.durable = durable.map_or_else(Durable::empty, |durable| *durable);
         self.durable.term = term;
@@ -52,6 +54,7 @@ impl Core {
         self.lead = None;
         self.clocks = RunClocks::default();
         self.proposal = ProposalClocks::default();
+        self.automatic = AutomaticClocks::default();
         self.blocked.clear();
         self.glass_told = None;
         self.go(now, Phase::Unknown);

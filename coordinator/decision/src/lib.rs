@@ -20,6 +20,7 @@ mod applying;
 mod approval;
 mod approving;
 mod assessment;
+mod automatic;
 mod candidate;
 mod contingency;
 mod core;
@@ -49,11 +50,13 @@ mod proposing;
 mod readiness;
 mod requests;
 mod resuming;
+mod shadow;
 mod sighting;
 mod status;
 mod view;
 mod waking;
 
+pub use self::automatic::{AUTOMATIC_RULES, AutomaticBlock, AutomaticRule, CoolDown};
 pub use self::core::Core;
 pub use self::durable::{
     Attestation, DURABLE_SCHEMA, Durable, Hold, PROPOSALS_KEPT_MAX, RUNS_KEPT_MAX, Run, RunState,
@@ -72,7 +75,8 @@ pub use self::proposal::{
     ApprovalNeeds, CandidateChoice, ChosenCandidate, EvidenceLine, LossBound, Proposal,
     ProposalState, RefusedCandidate, RuleToOverride, RuledOut,
 };
+pub use self::shadow::{SHADOW_KEPT_MAX, ShadowAct, ShadowEnd, ShadowProposal};
 pub use self::view::{
-    AgentView, DatabaseView, ExplainView, FindingView, HypothesisView, LeaseView, ReadinessView,
-    SeenByView, SiteView, StatusView, WorkloadsView,
+    AgentView, AutomaticView, BlockView, DatabaseView, ExplainView, FindingView, HypothesisView,
+    LeaseView, ReadinessView, SeenByView, SiteView, StatusView, WorkloadsView,
 };

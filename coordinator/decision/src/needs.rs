@@ -12,6 +12,24 @@ use crate::leasing::promises;
 use crate::plan::Plan;
 use crate::proposal::{ApprovalNeeds, LossBound, RuleToOverride};
 
+/// The grade that would be reached against a site without anybody's word, and why not more.
+pub(crate) fn expected_grade(
+    scene: &Scene<'_>,
+    from: &SiteName,
+    asked: FenceGrade,
+) -> (FenceGrade, String) {
+    let (promised, why) = match promised(scene, from) {
+        Ok(_) => (FenceGrade::LeaseExpired, None),
+        Err(why) => (FenceGrade::None, Some(why)),
+    };
+    let fences = scene.stack.fences.iter();
+    let run = |fence: &&shared::stack::Fence| fence.site == *from;
+    let outside = fences.filter(run).map(|fence| fence.grade).max();
+    let outside = outside.filter(|_| scene.stack.policy.runs_fences(asked));
+    let why = why.unwrap_or_else(|| format!("no [[fence]] of {from} reaches it"));
+    (promised.max(outside.unwrap_or(FenceGrade::None)), why)
+}
+
 /// What approving this plan needs.
 pub(crate) fn needs(scene: &Scene<'_>, plan: &Plan, loss: &LossBound) -> ApprovalNeeds {
     let policy = &scene.stack.policy;

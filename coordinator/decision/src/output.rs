@@ -98,6 +98,8 @@ pub enum WakeReason {
     ObservationAge,
     /// Silence will have been confirmed.
     Confirm,
+    /// The automatic window will be over.
+    AutomaticWindow,
     /// A proposal ends.
     ProposalExpiry,
     /// A site will have been sighted for long enough.
@@ -117,6 +119,7 @@ impl WakeReason {
             Self::Silence => "a site will have been silent for long enough",
             Self::ObservationAge => "an observation will be too old",
             Self::Confirm => "silence will have been confirmed",
+            Self::AutomaticWindow => "the automatic window will be over",
             Self::ProposalExpiry => "a proposal ends",
             Self::Clear => "a site will have been sighted for long enough",
             Self::EpochWait => "the wait between revoke and grant is over",

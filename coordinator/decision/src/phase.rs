@@ -163,7 +163,7 @@ pub const MOVES: [Move; 35] = [
         Blocked,
         "the proposal ended and no other can be raised",
     ),
-    row(26, Proposed, Running, "an operator approved the proposal"),
+    row(26, Proposed, Running, "the proposal was approved"),
     row(
         27,
         Proposed,

@@ -87,18 +87,7 @@ impl Core {
         } else {
             let since = *self.proposal.doubt_since.get_or_insert(now.mono);
             if since.after(policy.evidence_age_max_ms) <= now.mono {
-                let silent = votes.iter().find_map(|vote| match &vote.vote {
-                    Vote::None(why) => Some(format!(
-                        "observer {} has no vote any more: {}",
-                        vote.observer,
-                        why.words()
-                    )),
-                    Vote::Sighted | Vote::Silent => None,
-                });
-                self.withdraw(
-                    now,
-                    &silent.unwrap_or_else(|| "the observers do not agree any more".to_owned()),
-                );
+                self.withdraw(now, &without_vote_words(&votes));
             }
         }
         if self.proposal.expires.is_some_and(|at| at <= now.mono) {
@@ -121,9 +110,20 @@ impl Core {
         if !confirmed || self.durable.run.is_some() || self.durable.open_proposal().is_some() {
             return;
         }
+        let shadows = stack.policy.mode == Mode::Shadow;
         match self.draft(now) {
+            Ok(proposal) if shadows => {
+                self.shadow(now, proposal);
+                let reason = "the stack's mode is shadow: what would be proposed is recorded (`pointsman shadow`)";
+                self.block(now, vec![reason.to_owned()]);
+            }
             Ok(proposal) => self.raise(now, proposal),
-            Err(reasons) => self.block(now, reasons),
+            Err(reasons) => {
+                if shadows {
+                    self.end_shadow(now, &reasons.join("; "));
+                }
+                self.block(now, reasons);
+            }
         }
     }
 
@@ -383,4 +383,17 @@ pub(crate) fn sighted_words(vote: &ObserverVote, now: Mono, site: Option<&SiteNa
         }
         None => format!("{site} was sighted by {}", vote.observer),
     }
+}
+
+/// Who does not confirm a loss any more, for people.
+pub(crate) fn without_vote_words(votes: &[ObserverVote]) -> String {
+    let silent = votes.iter().find_map(|vote| match &vote.vote {
+        Vote::None(why) => Some(format!(
+            "observer {} has no vote any more: {}",
+            vote.observer,
+            why.words()
+        )),
+        Vote::Sighted | Vote::Silent => None,
+    });
+    silent.unwrap_or_else(|| "the observers do not agree any more".to_owned())
 }

@@ -44,7 +44,9 @@ impl Core {
             Ask::Release { reason } => self.release(now, actor, &reason),
             Ask::Acknowledge { alarm, reason } => match alarm {
                 Alarm::BreakGlass => self.acknowledge_glass(now, actor, &reason),
+                Alarm::CoolDown => self.acknowledge_run(now, actor, &reason),
             },
+            Ask::Automatic { on, reason } => self.switch_automatic(now, actor, on, &reason),
             Ask::ApplyStack { stack, replaces } => self.apply(now, actor, *stack, replaces),
         }
     }

@@ -57,6 +57,7 @@ impl Core {
         run.state = RunState::Running;
         let id = run.id;
         self.touch();
+        self.adopt_automatic(now, actor);
         self.store_fault = None;
         // Deadlines count anew: the time in which it was halted is nobody's fault.
         self.clocks = RunClocks::default();
@@ -170,6 +171,7 @@ impl Core {
             .event("run-abandoned", Severity::Critical, summary.clone());
         self.record(event.by(actor).of_run(run.id).because(reason));
         let pending = self.clocks.ticket_pending;
+        self.begin_cool_down(now, &run);
         self.keep_past(run);
         self.clocks.ticket_pending = pending;
         self.touch();
@@ -218,6 +220,7 @@ impl Core {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: self.automatic_off(),
             ..have.clone()
         };
         self.clocks.ticket_pending = true;

@@ -74,6 +74,7 @@ impl Core {
             findings: findings.iter().map(finding_view).collect(),
             readiness,
             leases: view.as_ref().map(leasing::views).unwrap_or_default(),
+            automatic: self.automatic_view(now.mono),
             open_proposal: self.durable.open_proposal().map(|proposal| proposal.id),
             run: self.durable.run.as_ref().map(|run| run.id),
             hold: self
@@ -135,7 +136,12 @@ impl Core {
             "UNPROTECTED"
         };
         match self.shown_phase() {
-            Phase::Proposed => format!("{live} is lost: a proposal waits for an operator"),
+            Phase::Proposed => {
+                let automatic = self.automatic_view(now);
+                let automatic =
+                    automatic.map_or_else(String::new, |view| format!("; {}", view.summary));
+                format!("{live} is lost: a proposal waits for an operator{automatic}")
+            }
             Phase::Running | Phase::Halted | Phase::Blocked => self.phase_why(),
             // What holds the right to be live need not be alive: the first words must not say so.
             Phase::Confirming => {

@@ -51,6 +51,9 @@ pub struct StatusView {
     /// The leases of the live site's databases; none where the policy keeps none.
     #[serde(default)]
     pub leases: Vec<LeaseView>,
+    /// Whether automatic mode would act; nothing in modes where it never does.
+    #[serde(default)]
+    pub automatic: Option<AutomaticView>,
     /// The open proposal.
     pub open_proposal: Option<ProposalId>,
     /// The current run.
@@ -165,6 +168,30 @@ pub struct LeaseView {
     pub sentence: String,
 }
 
+/// Whether automatic mode would act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomaticView {
+    /// True when no rule stands in the way now.
+    pub armed: bool,
+    /// Every rule that does not hold.
+    pub blocked: Vec<BlockView>,
+    /// What is left of the window, while the live site is silent for all and no rule stands in the way.
+    pub acts_in_ms: Option<Millis>,
+    /// One sentence.
+    pub summary: String,
+}
+
+/// A rule that keeps automatic mode from acting.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockView {
+    /// The rule's name.
+    pub rule: String,
+    /// Its row in the table.
+    pub row: u16,
+    /// Why it does not hold.
+    pub sentence: String,
+}
+
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FindingView {
@@ -210,6 +237,9 @@ pub struct ExplainView {
     /// The leases of the live site's databases: a renewal is a sign of life that the store has seen.
     #[serde(default)]
     pub leases: Vec<LeaseView>,
+    /// Whether automatic mode would act; nothing in modes where it never does.
+    #[serde(default)]
+    pub automatic: Option<AutomaticView>,
     /// Every explanation, and whether it holds.
     pub hypotheses: Vec<HypothesisView>,
 }

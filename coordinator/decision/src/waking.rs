@@ -15,6 +15,9 @@ impl Core {
             .detector
             .quiet_since
             .map(|since| (since.after(policy.confirm_ms), WakeReason::Confirm));
+        let window = self
+            .automatic_due()
+            .map(|due| (due, WakeReason::AutomaticWindow));
         let silence = self
             .clocks
             .newest
@@ -25,6 +28,7 @@ impl Core {
             .map(|since| (since.after(policy.clear_ms), WakeReason::Clear));
         let waits = [
             confirm,
+            window,
             silence,
             clear.filter(|_| self.phase != Phase::Watching),
         ];

@@ -125,6 +125,25 @@ pub(crate) enum Color {
     Never,
 }
 
+/// How a switch is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// Off, at once and for agents too.
+    Off,
+    /// On again.
+    On,
+}
+
+impl Switch {
+    /// The word as a request carries it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+        }
+    }
+}
+
 /// Asks again and again.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Watch {
@@ -201,15 +220,26 @@ pub(crate) enum Command {
         #[arg(long, default_value = "")]
         reason: String,
     },
-    /// End an alarm after looking at it: the store's ticket takes over what was done without it.
+    /// End an alarm after looking at it: the store's ticket takes over what was done without it (`break-glass`), or
+    /// automatic mode may act again after a run (`cool-down`).
     Acknowledge {
         /// The alarm.
-        #[arg(value_parser = ["break-glass"])]
+        #[arg(value_parser = ["break-glass", "cool-down"])]
         alarm: String,
+        /// What was found.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Switch automatic mode off, at once and for agents too, or on again.
+    Automatic {
+        /// How.
+        switch: Switch,
         /// Why.
         #[arg(long)]
         reason: String,
     },
+    /// What would have been proposed in shadow mode, and why.
+    Shadow(Watch),
     /// The audit trail: who moved what, when and why.
     History {
         /// How many of the newest events.
@@ -322,6 +352,13 @@ mod tests {
         assert!(parse("pointsman approve latest --reason x --yes --digest abcdabcd").is_ok());
         assert!(parse("pointsman approve latest --reason x --override rpo").is_err());
         assert!(parse("pointsman approve latest --reason x --override rpo=lab").is_ok());
+        assert!(parse("pointsman automatic off --reason work").is_ok());
+        assert!(parse("pointsman automatic off").is_err());
+        assert!(parse("pointsman automatic --reason work").is_err());
+        assert!(parse("pointsman automatic maybe --reason work").is_err());
+        assert!(parse("pointsman acknowledge").is_err());
+        assert!(parse("pointsman acknowledge cool-down --reason seen").is_ok());
+        assert!(parse("pointsman shadow --watch=1s").is_ok());
         assert!(parse("pointsman status --watch=1s --json").is_ok());
         assert!(parse("pointsman status --timeout soon").is_err());
         assert!(parse("pointsman --stack UPPER status").is_err());

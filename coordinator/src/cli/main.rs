@@ -78,6 +78,7 @@ async fn connected(
     match command {
         Command::Status(watch) => return read(Verb::Status, Value::Null, watch.watch).await,
         Command::Proposals(watch) => return read(Verb::Proposals, Value::Null, watch.watch).await,
+        Command::Shadow(watch) => return read(Verb::Shadow, Value::Null, watch.watch).await,
         Command::Explain(watch) => return read(Verb::Explain, Value::Null, watch.watch).await,
         Command::Show { id, watch } => {
             return read(Verb::Show, reading::about(&id), watch.watch).await;
@@ -116,24 +117,20 @@ async fn connected(
             change(Verb::Release, json!({ "reason": reason })).await?;
         }
         Command::Acknowledge { alarm, reason } => {
-            change(
-                Verb::Acknowledge,
-                json!({ "alarm": alarm, "reason": reason }),
-            )
-            .await?;
+            let body = json!({ "alarm": alarm, "reason": reason });
+            change(Verb::Acknowledge, body).await?;
+        }
+        Command::Automatic { switch, reason } => {
+            let body = json!({ "switch": switch.word(), "reason": reason });
+            change(Verb::Automatic, body).await?;
         }
         Command::WatchEvents => Box::pin(events::watch(link, terminal)).await?,
         Command::Provision {
             replicas,
             preferred_server,
         } => {
-            Box::pin(provision::run(
-                link,
-                terminal,
-                replicas,
-                preferred_server.as_deref(),
-            ))
-            .await?;
+            let preferred = preferred_server.as_deref();
+            Box::pin(provision::run(link, terminal, replicas, preferred)).await?;
         }
         // Served without a connection, before.
         Command::Completions { .. }

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use coordinator::reply::{ExplainReply, HistoryReply, ProposalsReply, ShowReply, StackReply};
+use coordinator::reply::{
+    ExplainReply, HistoryReply, ProposalsReply, ShadowReply, ShowReply, StackReply,
+};
 use coordinator::screen::{self, json};
 use decision::StatusView;
 use serde_json::{Value, json};
@@ -63,6 +65,7 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
             let reply: ShowReply = read(value)?;
             screen::proposal::render(&reply.proposal, reply.run.as_ref(), reply.from.as_of)
         }
+        Verb::Shadow => screen::shadow::render(&read::<ShadowReply>(value)?),
         Verb::Explain => screen::explain::render(&read::<ExplainReply>(value)?),
         Verb::History => screen::history::render(&read::<HistoryReply>(value)?),
         Verb::StackShow => screen::stack::render(&read::<StackReply>(value)?),
@@ -73,6 +76,7 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
         | Verb::Abandon
         | Verb::Hold
         | Verb::Release
+        | Verb::Automatic
         | Verb::Acknowledge
         | Verb::StackApply => screen::refusal::done(&read(value)?),
     })

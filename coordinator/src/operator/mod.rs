@@ -413,6 +413,7 @@ fn about(ask: &Ask) -> (Option<ProposalId>, Option<RunId>) {
         Ask::ResumePast(past) => (None, Some(past.run)),
         Ask::Hold { .. }
         | Ask::Release { .. }
+        | Ask::Automatic { .. }
         | Ask::Acknowledge { .. }
         | Ask::ApplyStack { .. } => (None, None),
     }

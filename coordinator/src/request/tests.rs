@@ -21,6 +21,7 @@ fn nothing_at_all_is_all_defaults() {
         (Verb::Proposals, Request::Proposals),
         (Verb::Explain, Request::Explain),
         (Verb::StackShow, Request::StackShow),
+        (Verb::Shadow, Request::Shadow),
         (Verb::History, Request::History { limit: 50 }),
     ] {
         for payload in ["", " \n", "{}", "{\"operator\": \"alice\"}"] {
@@ -34,7 +35,22 @@ fn nothing_at_all_is_all_defaults() {
 }
 
 /// Request, payload, and what the refusal says.
-const WRONG: [(Verb, &str, &str); 24] = [
+const WRONG: [(Verb, &str, &str); 27] = [
+    (
+        Verb::Automatic,
+        "",
+        "switch: found nothing; allowed: a text",
+    ),
+    (
+        Verb::Automatic,
+        "{\"switch\": \"of\", \"reason\": \"work\"}",
+        "switch: found \"of\"; allowed: on | off",
+    ),
+    (
+        Verb::Automatic,
+        "{\"switch\": \"off\"}",
+        "reason: found nothing; allowed: a text",
+    ),
     (
         Verb::Status,
         "[]",

@@ -1,6 +1,6 @@
 //! Why there is, or is not, a proposal.
 
-use decision::LeaseView;
+use decision::{AutomaticView, LeaseView};
 
 use super::age;
 use super::table::Table;
@@ -46,6 +46,7 @@ pub fn render(reply: &ExplainReply) -> String {
         );
     }
     text.push_str(&leases(&view.leases));
+    text.push_str(&automatic(view.automatic.as_ref()));
     if !view.hypotheses.is_empty() {
         let mut table = Table::new(&["EXPLANATION", "HOLDS", "BECAUSE"]);
         for one in &view.hypotheses {
@@ -68,6 +69,19 @@ pub(super) fn leases(leases: &[LeaseView]) -> String {
     let mut text = "\nleases of the live site\n".to_owned();
     for lease in leases {
         text.push_str(&paragraph("  ", "    ", &lease.sentence));
+    }
+    text
+}
+
+/// Whether automatic mode would act, and every rule that keeps it from acting.
+pub(super) fn automatic(view: Option<&AutomaticView>) -> String {
+    let Some(view) = view else {
+        return String::new();
+    };
+    let mut text = format!("\n{}", paragraph("", "  ", &view.summary));
+    for block in &view.blocked {
+        let line = format!("rule {} {}: {}", block.row, block.rule, block.sentence);
+        text.push_str(&paragraph("  ", "    ", &line));
     }
     text
 }

@@ -11,6 +11,7 @@ pub mod proposal;
 pub mod proposals;
 pub mod refusal;
 pub mod run;
+pub mod shadow;
 pub mod stack;
 pub mod status;
 pub mod table;
@@ -26,6 +27,7 @@ pub fn render(reply: &Reply) -> String {
     match reply {
         Reply::Status(view) => status::render(view),
         Reply::Proposals(reply) => proposals::render(reply),
+        Reply::Shadow(reply) => shadow::render(reply),
         Reply::Show(reply) => {
             proposal::render(&reply.proposal, reply.run.as_ref(), reply.from.as_of)
         }

@@ -29,6 +29,7 @@ pub fn render(view: &StatusView) -> String {
         text.push_str(&without_vote(view));
     }
     text.push_str(&super::explain::leases(&view.leases));
+    text.push_str(&super::explain::automatic(view.automatic.as_ref()));
     text.push_str(&findings(view));
     text.push_str(&readiness(view));
     if let Some(next) = &view.next {

@@ -3,7 +3,7 @@
 use std::process::Output;
 use std::time::Duration;
 
-use bus::Headers;
+use bus::{Bucket, Headers};
 use serde_json::Value;
 use shared::id::SiteName;
 use shared::subject::{Subject, Verb};
@@ -86,6 +86,7 @@ async fn status_is_text_and_json_and_says_the_same() {
     for verb in [
         Verb::Proposals,
         Verb::Explain,
+        Verb::Shadow,
         Verb::StackShow,
         Verb::History,
     ] {
@@ -110,7 +111,7 @@ async fn a_follower_changes_nothing_and_names_the_leader() {
         .into_iter()
         .filter(|verb| verb.changes())
         .collect();
-    assert_eq!(changing.len(), 8);
+    assert_eq!(changing.len(), 9);
     for site in SITES.into_iter().filter(|site| *site != leads) {
         let show = Subject::operator_at(&stack(), &SiteName::new(site).unwrap(), Verb::Proposals);
         until("a follower that has seen the leader", async || {
@@ -234,6 +235,77 @@ async fn a_bad_stack_file_is_refused_with_every_problem_and_a_good_one_applied_o
         .unwrap(),
     );
     assert_eq!(refused["refused"]["rule"], "stack-version", "{refused}");
+}
+
+#[tokio::test]
+async fn automatic_mode_is_switched_in_the_ticket_and_told_everywhere() {
+    let rig = Rig::start("").await;
+    let (connection, _coordinators) = rig.with_stack().await;
+    let automatic = STACK
+        .replace("# mode = \"approval\"", "mode = \"automatic\"")
+        .replace("# self_fence = \"off\"", "self_fence = \"stop\"")
+        .replace(
+            "# fence_grade = \"attested\"",
+            "fence_grade = \"lease_expired\"",
+        );
+    let file = rig.path().join("automatic.toml");
+    std::fs::write(&file, automatic).unwrap();
+    let applied = rig.cli(&["stack", "apply", &file.display().to_string(), "--yes"]);
+    assert_eq!(code(&applied), 0, "{}", err(&applied));
+    let unasked = rig.cli(&["automatic", "off"]);
+    assert_eq!(code(&unasked), 2, "{}", err(&unasked));
+    let on = rig.cli(&["automatic", "on", "--reason", "x"]);
+    assert_eq!(code(&on), 1, "{}", err(&on));
+    assert!(err(&on).contains("not-off"), "{}", err(&on));
+    let off = rig.cli(&["automatic", "off", "--reason", "planned work"]);
+    assert_eq!(code(&off), 0, "{}", err(&off));
+    // Who was told *off* finds it in the ticket at once.
+    let name = shared::subject::bucket(&stack());
+    let bucket = Bucket::open(&connection, &name).await.unwrap();
+    let entry = bucket.entry("ticket").await.unwrap();
+    let ticket: Value = serde_json::from_slice(&entry.unwrap().value).unwrap();
+    assert_eq!(ticket["automatic_off"]["by"], "alice", "{ticket}");
+    until("the switch at every coordinator", async || {
+        for site in SITES {
+            let status: Value =
+                serde_json::from_str(&out(&rig.cli(&["status", "--json", "--at", site]))).ok()?;
+            let blocked = status["automatic"]["blocked"].as_array()?;
+            let switch = blocked.iter().find(|block| block["rule"] == "switch")?;
+            let said = switch["sentence"].as_str()?;
+            assert!(
+                said.contains("alice") && said.contains("planned work"),
+                "{said}"
+            );
+        }
+        Some(())
+    })
+    .await;
+    let explain = rig.cli(&["explain"]);
+    assert!(
+        out(&explain).contains("automatic: blocked"),
+        "{}",
+        out(&explain)
+    );
+    let on = rig.cli(&["automatic", "on", "--reason", "done"]);
+    assert_eq!(code(&on), 0, "{}", err(&on));
+    let nothing = rig.cli(&["acknowledge", "cool-down", "--reason", "looked"]);
+    assert_eq!(code(&nothing), 1, "{}", err(&nothing));
+    assert!(err(&nothing).contains("no-cool-down"), "{}", err(&nothing));
+    let shadow = rig.cli(&["shadow"]);
+    assert_eq!(code(&shadow), 0, "{}", err(&shadow));
+    assert!(
+        out(&shadow).contains("nothing would have been proposed"),
+        "{}",
+        out(&shadow)
+    );
+    let subject = Subject::operator(&stack(), Verb::Shadow);
+    let plain = ask(&connection, &subject, "").await.unwrap();
+    assert_plain(&text(&plain));
+    let history = out(&rig.cli(&["history"]));
+    assert!(
+        history.contains("alice switched automatic mode off"),
+        "{history}"
+    );
 }
 
 #[tokio::test]

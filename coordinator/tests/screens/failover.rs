@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::golden;
 use crate::picture::{proposal, run};
-use crate::plain::{NOON, answerer, leases, site};
+use crate::plain::{NOON, answerer, automatic, leases, site};
 
 fn database(
     name: &str,
@@ -167,6 +167,7 @@ fn status() -> StatusView {
             break_glass: vec!["available in dc2, by a plan of 42 s ago".to_owned()],
         },
         leases: leases(),
+        automatic: Some(automatic()),
         open_proposal: Some(ProposalId::new(Uuid::from_u128(0x2a))),
         run: None,
         hold: Some("2026-02-03T04:00:00Z by bob: only for this picture".to_owned()),
@@ -202,6 +203,7 @@ fn status_of_a_follower_without_a_stack() {
         findings: Vec::new(),
         readiness,
         leases: Vec::new(),
+        automatic: None,
         open_proposal: None,
         hold: None,
         next: Some("pointsman stack apply FILE".to_owned()),

@@ -189,6 +189,7 @@ pub(crate) fn run(state: RunState, ended: bool) -> Run {
             operator: Actor::new("alice"),
             approved_at: NOON,
             automatic: false,
+            stack_version: None,
         },
         plan,
         attestation: Some(Attestation {

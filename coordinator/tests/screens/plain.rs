@@ -2,12 +2,17 @@
 
 use coordinator::reply::{
     Answerer, Change, CheckReply, DoneReply, ExplainReply, HistoryEntry, HistoryReply,
-    ProposalsReply, REPLY_SCHEMA, Refused, RefusedReply, StackReply, WrongField,
+    ProposalsReply, REPLY_SCHEMA, Refused, RefusedReply, ShadowReply, StackReply, WrongField,
 };
 use coordinator::screen;
-use decision::{ExplainView, FindingCode, HypothesisView, LeaseView, Phase, SeenByView};
+use decision::{
+    AutomaticView, BlockView, EvidenceLine, ExplainView, FindingCode, HypothesisView, LeaseView,
+    Phase, RuleToOverride, SeenByView, ShadowAct, ShadowEnd, ShadowProposal,
+};
 use shared::clock::{Millis, UnixMillis};
+use shared::digest::ContentDigest;
 use shared::epoch::{Epoch, StackVersion, Term};
+use shared::grade::FenceGrade;
 use shared::id::{Actor, NodeName, SiteName, StackName};
 use shared::stack::Stack;
 use shared::wire::{AuditEvent, EVENT_SCHEMA, Severity};
@@ -21,6 +26,23 @@ pub(crate) const NOON: UnixMillis = UnixMillis(1_770_091_506_000);
 
 pub(crate) fn site(name: &str) -> SiteName {
     SiteName::new(name).unwrap()
+}
+
+pub(crate) fn automatic() -> AutomaticView {
+    let block = |row, rule: &str, sentence: &str| BlockView {
+        rule: rule.to_owned(),
+        row,
+        sentence: sentence.to_owned(),
+    };
+    AutomaticView {
+        armed: false,
+        blocked: vec![
+            block(2, "switch", "bob switched it off at 2026-02-03T04:00:00.000Z: work on the uplinks"),
+            block(13, "fence-grade", "fence grade lease_expired is asked by policy.automatic, and none can be reached: dc1-db promised nothing"),
+        ],
+        acts_in_ms: None,
+        summary: "automatic: blocked: bob switched it off at 2026-02-03T04:00:00.000Z: work on the uplinks (and 1 more)".to_owned(),
+    }
 }
 
 pub(crate) fn leases() -> Vec<LeaseView> {
@@ -170,6 +192,7 @@ fn explanation() {
             },
         ],
         leases: leases(),
+        automatic: Some(automatic()),
         hypotheses: vec![
             hypothesis(
                 FindingCode::SiteSilent,
@@ -252,4 +275,64 @@ fn history() {
             unreadable: 1,
         }),
     );
+}
+
+#[test]
+fn shadow() {
+    let none = ShadowReply {
+        from: answerer(),
+        summary: "nothing would have been proposed so far".to_owned(),
+        proposals: Vec::new(),
+    };
+    golden("shadow-none", &screen::shadow::render(&none));
+    let line = |observer: &str| EvidenceLine {
+        observer: site(observer),
+        saw: "last sighted dc1 22 s ago by heartbeat".to_owned(),
+        silent_for_ms: Some(Millis(22_000)),
+        age_ms: Millis(200),
+    };
+    let record = |before: u64, automatic, ended: Option<ShadowEnd>| ShadowProposal {
+        at: UnixMillis(NOON.0 - before),
+        from: site("dc1"),
+        to: site("dc2"),
+        verdict:
+            "dc1 is lost or cut off from everybody: none of 2 observers has sighted it for 22 s"
+                .to_owned(),
+        evidence: vec![line("dc2"), line("dc3")],
+        loss: "1.2 MiB of WAL are known to be missing".to_owned(),
+        digest: ContentDigest::of_bytes(b"plan"),
+        steps: 13,
+        fence_grade: FenceGrade::LeaseExpired,
+        overrides: vec![RuleToOverride {
+            rule: "rpo".to_owned(),
+            says: "up to 1.2 MiB may be lost, allowed are 1.0 MiB".to_owned(),
+        }],
+        automatic,
+        ended,
+    };
+    let end = |before: u64| ShadowEnd {
+        at: UnixMillis(NOON.0 - before),
+        reason: "dc1 was sighted by dc3 0.3 s ago (WAL stream)".to_owned(),
+    };
+    let blocked = ShadowAct::Blocked {
+        at: UnixMillis(NOON.0 - 3_900_000),
+        because: vec![
+            "dc1 comes and goes: three silences or more in ten minutes".to_owned(),
+            "rule rpo: up to 1.2 MiB may be lost, allowed are 1.0 MiB".to_owned(),
+        ],
+    };
+    let acted = ShadowAct::Acted {
+        at: UnixMillis(NOON.0 - 20_000),
+    };
+    let reply = ShadowReply {
+        from: answerer(),
+        summary: "3 proposals would have been raised; automatic mode would have acted on 1"
+            .to_owned(),
+        proposals: vec![
+            record(125_000, acted, None),
+            record(4_000_000, blocked, Some(end(3_800_000))),
+            record(9_000_000, ShadowAct::WindowNotOver, Some(end(8_979_000))),
+        ],
+    };
+    golden("shadow", &screen::shadow::render(&reply));
 }

@@ -22,4 +22,4 @@ pub use self::v1::heartbeat::{
 };
 pub use self::v1::observation::{Observation, SightingChannel, SiteSighting};
 pub use self::v1::report::{PROGRESS_BEGUN, ProofLine, Report, ReportState};
-pub use self::v1::ticket::{Lease, LeasePromise, Ticket};
+pub use self::v1::ticket::{AutomaticOff, Lease, LeasePromise, Ticket};

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::clock::UnixMillis;
 use shared::epoch::{Epoch, Term};
 use shared::id::{Actor, NodeName, Nonce, ProposalId, RunId, SiteName, StackName};
-use shared::wire::{AuditEvent, EVENT_SCHEMA, Severity, Ticket};
+use shared::wire::{AuditEvent, AutomaticOff, EVENT_SCHEMA, Lease, Severity, Ticket};
 use uuid::Uuid;
 
 fn ticket() -> Ticket {
@@ -20,6 +20,7 @@ fn ticket() -> Ticket {
         confirmed_by: Some(NodeName::new("dc2-db").unwrap()),
         confirmations: 3,
         leases: BTreeMap::new(),
+        automatic_off: None,
     }
 }
 
@@ -101,6 +102,40 @@ fn a_ticket_of_another_right_is_told_apart() {
     ] {
         assert!(!same.same_right(&other), "{other:?}");
     }
+}
+
+#[test]
+fn moving_the_switch_leaves_what_agents_wrote() {
+    let lease = Lease {
+        renewals: 812,
+        promise: None,
+    };
+    let found = Ticket {
+        leases: BTreeMap::from([(NodeName::new("dc2-db").unwrap(), lease)]),
+        confirmations: 4,
+        ..ticket()
+    };
+    let off = AutomaticOff {
+        by: Actor::new("alice"),
+        at: UnixMillis(1_790_000_000_000),
+    };
+    let switched = Ticket {
+        automatic_off: Some(off.clone()),
+        ..ticket()
+    };
+    let written = switched.clone().in_place_of(Some(&found));
+    assert_eq!(
+        (written.leases.clone(), written.confirmations),
+        (found.leases.clone(), 4)
+    );
+    assert_eq!(written.automatic_off, Some(off));
+    assert!(written.same_right(&found));
+    let granted = Ticket {
+        epoch: Epoch(9),
+        ..switched
+    };
+    let written = granted.in_place_of(Some(&found));
+    assert!(written.leases.is_empty() && written.automatic_off.is_some());
 }
 
 #[test]

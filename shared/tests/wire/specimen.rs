@@ -414,6 +414,7 @@ fn command(action: Action) -> Command {
         operator: Actor::new("alice"),
         approved_at: UnixMillis(1_790_000_060_000),
         automatic: false,
+        stack_version: None,
     });
     let grant = action.needs_grant().then(|| Grant {
         epoch: Epoch(8),

@@ -203,6 +203,7 @@ impl Leader {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: None,
         };
         let bucket = Bucket::open(&connection, &name).await?;
         bucket
@@ -282,6 +283,7 @@ impl Leader {
                 operator: Actor::new("bench"),
                 approved_at: UnixMillis(0),
                 automatic: false,
+                stack_version: None,
             }),
             grant: Some(Grant {
                 epoch: EPOCH,

@@ -94,7 +94,7 @@ pub struct Lab {
     pub disks: BTreeMap<String, SmallDisk>,
     /// Clocks by the names of the programs that look at them.
     pub clocks: BTreeMap<String, FalseClock>,
-    stack_file: PathBuf,
+    pub(super) stack_file: PathBuf,
     scratch: Scratch,
 }
 

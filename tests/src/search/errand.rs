@@ -1,5 +1,6 @@
 //! How a host takes and carries out an order: the gate, the ledger, the confirmation of the grant.
 
+use agent::automatic::Stance;
 use agent::gate::{GateState, Modules, RunningCommand, SentHeartbeats, Verdict, admit};
 use agent::lease::{Lease, Reading};
 use agent::ledger::Record;
@@ -60,6 +61,7 @@ impl Rules {
             command_age_max: COMMAND_AGE_MAX,
             regressed: None,
             promised: outstanding(host, now),
+            automatic: Stance::NotAllowed(None),
         };
         match admit(&state, &command, now) {
             Verdict::Start { .. } => {

@@ -272,6 +272,7 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Hold { .. } => "for a hold",
         Ask::Release { .. } => "for a release",
         Ask::Acknowledge { .. } => "to acknowledge",
+        Ask::Automatic { .. } => "to switch automatic mode",
         Ask::ApplyStack { .. } => "to apply a stack",
     }
 }

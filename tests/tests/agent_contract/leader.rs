@@ -88,6 +88,7 @@ impl Leader {
                 operator: Actor::new("test"),
                 approved_at: UnixMillis(0),
                 automatic: false,
+                stack_version: None,
             }),
             grant: Some(Grant {
                 epoch: Epoch(2),

@@ -2,6 +2,7 @@
 //!
 //! Each test has its own bus, databases and agent; the test itself plays the coordinator.
 
+mod automatic;
 mod deadman;
 mod fence;
 mod follow;

@@ -98,11 +98,15 @@ impl Stage {
             confirmed_by: None,
             confirmations: 0,
             leases: BTreeMap::new(),
+            automatic_off: None,
         };
+        self.put_ticket(&ticket).await
+    }
+
+    /// Replaces the ticket by this one.
+    pub(crate) async fn put_ticket(&self, ticket: &Ticket) -> Result<()> {
         let bucket = Bucket::open(&self.connection, &subject::bucket(&stack())).await?;
-        bucket
-            .put(key::TICKET, serde_json::to_vec(&ticket)?)
-            .await?;
+        bucket.put(key::TICKET, serde_json::to_vec(ticket)?).await?;
         Ok(())
     }
 

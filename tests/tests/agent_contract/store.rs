@@ -6,7 +6,7 @@ use anyhow::Result;
 use bus::Bucket;
 use shared::clock::Millis;
 use shared::epoch::StackVersion;
-use shared::stack::{LeasePolicy, STACK_SCHEMA, Stack, StackRecord};
+use shared::stack::{LeasePolicy, Mode, STACK_SCHEMA, Stack, StackRecord};
 use shared::subject::{self, key};
 
 use crate::stage::{Stage, stack};
@@ -15,6 +15,16 @@ use crate::{LONG, SITES};
 impl Stage {
     /// Puts a stack in force: one database, with the agents of all sites beside its members.
     pub(crate) async fn store_stack(&self, version: u64, lease: LeasePolicy) -> Result<()> {
+        self.store_stack_in(version, lease, Mode::Approval).await
+    }
+
+    /// The same in a mode.
+    pub(crate) async fn store_stack_in(
+        &self,
+        version: u64,
+        lease: LeasePolicy,
+        mode: Mode,
+    ) -> Result<()> {
         let site = |(site, role): (&str, &str)| format!("[sites.{site}]\nrole = \"{role}\"\n");
         let member = |site: &str| {
             format!(
@@ -32,6 +42,7 @@ impl Stage {
         .concat();
         let mut parsed = Stack::parse("stack.toml", &text)?;
         parsed.policy.lease = lease;
+        parsed.policy.mode = mode;
         parsed.policy.epoch_wait_ms = Millis::seconds(60);
         let record = StackRecord {
             schema: STACK_SCHEMA,

@@ -70,6 +70,7 @@ pub(super) fn command(action: Action) -> Command {
             operator: Actor::new("alice"),
             approved_at: UnixMillis(0),
             automatic: false,
+            stack_version: None,
         }),
         grant: Some(Grant {
             epoch: Epoch(7),

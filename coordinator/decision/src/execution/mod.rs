@@ -37,7 +37,7 @@ impl Core {
             let Some(run) = self.going_run() else {
                 return;
             };
-            if self.clocks.ticket_pending {
+            if self.clocks.ticket_pending || self.automatic.switch_pending {
                 return;
             }
             let Some(group) = run.current_group() else {
@@ -224,6 +224,7 @@ impl Core {
             .scene(now)
             .event("run-completed", Severity::Warning, summary);
         self.record(event.of_run(run.id).of_proposal(run.proposal));
+        self.begin_cool_down(now, &run);
         self.keep_past(run);
         self.touch();
         self.go(now, Phase::Completed);

@@ -116,6 +116,9 @@ impl Core {
             | Refusal::WrongRole { .. }
             | Refusal::LedgerUnwritable { .. }
             | Refusal::StoreRegressed { .. }
+            | Refusal::AutomaticRefused
+            | Refusal::AutomaticNotAllowed { .. }
+            | Refusal::AutomaticOff { .. }
             | Refusal::Unknown => {
                 let took_ms = self.clocks.took(step.number, now.mono);
                 self.finish_step(

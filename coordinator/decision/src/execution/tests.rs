@@ -80,6 +80,7 @@ fn run(outcomes: &[(u32, StepOutcome)]) -> Run {
             operator: Actor::new("anna"),
             approved_at: UnixMillis(0),
             automatic: false,
+            stack_version: None,
         },
         attestation: None,
         overrides: BTreeMap::new(),

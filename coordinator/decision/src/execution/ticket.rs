@@ -12,6 +12,7 @@ impl Core {
     /// The store acknowledged a ticket.
     pub(crate) fn ticket_written(&mut self, now: Now, ticket: Ticket) {
         self.clocks.ticket_pending = false;
+        self.automatic.switch_pending = false;
         self.see(ticket.incarnation, ticket.epoch);
         self.ticket = Some(ticket);
         self.touch();
@@ -21,6 +22,7 @@ impl Core {
     /// The store holds another ticket than this leader believes.
     pub(crate) fn ticket_conflict(&mut self, now: Now, found: Option<Ticket>) {
         self.clocks.ticket_pending = false;
+        self.automatic.switch_pending = false;
         let wanted = self.due_ticket(now).map(|(_, ticket)| ticket);
         if let Some((found, wanted)) = found.as_ref().zip(wanted)
             && found.same_right(&wanted)
@@ -132,6 +134,7 @@ impl Core {
             confirmed_by: None,
             confirmations: 0,
             leases: std::collections::BTreeMap::new(),
+            automatic_off: self.automatic_off(),
         })
     }
 

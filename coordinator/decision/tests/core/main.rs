@@ -4,6 +4,7 @@
 //! world      three sites with agents and real cores, driven second by second, without faults of its own
 //! script     text scenarios and what the operator reads, compared byte for byte
 //! anew       a store that was made anew
+//! automatic  every rule of automatic mode with a case and a near miss
 //! findings   every finding with a golden case and a near miss
 //! glass      plans for the loss of the store, and what becomes of one that was used
 //! tables     the tables are whole: phases, moves, findings, inputs
@@ -14,6 +15,8 @@
 
 #[cfg(test)]
 mod anew;
+#[cfg(test)]
+mod automatic;
 #[cfg(test)]
 mod findings;
 #[cfg(test)]

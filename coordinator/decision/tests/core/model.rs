@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use decision::{
-    Answer, ApprovalRequest, Ask, Durable, Output, Persist, Phase, ProposalState, RunState,
+    Alarm, Answer, ApprovalRequest, Ask, Durable, Output, Persist, Phase, ProposalState, RunState,
     StepOutcome,
 };
 use proptest::prelude::*;
 use shared::clock::{Millis, Mono};
 use shared::epoch::Epoch;
 use shared::id::{ProposalId, SiteName};
+use shared::stack::Mode;
 
-use crate::world::{Fault, What, World, site};
+use crate::world::{Fault, What, World, in_mode, site};
 
 /// One thing that happens, or is asked.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ enum Happening {
     LostAtWrite(u32),
     Fails(usize, bool),
     Twice(bool),
+    Switch(bool),
+    Acknowledge,
 }
 
 const KINDS: [&str; 6] = ["check", "fence", "promote", "follow", "scale", "hook"];
@@ -57,6 +60,17 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0_u32..12).prop_map(Happening::LostAtWrite),
         1 => (0..KINDS.len(), any::<bool>()).prop_map(|(kind, hangs)| Happening::Fails(kind, hangs)),
         1 => any::<bool>().prop_map(Happening::Twice),
+    ]
+}
+
+/// Long silences, and what keeps automatic mode from acting.
+fn automatic_happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => happening(),
+        4 => (90_u64..160).prop_map(Happening::Pass),
+        2 => Just(Happening::Lose(0)),
+        2 => any::<bool>().prop_map(Happening::Switch),
+        1 => Just(Happening::Acknowledge),
     ]
 }
 
@@ -101,11 +115,32 @@ impl Reference {
                         quiet.human()
                     );
                 }
+                Output::Record(event)
+                    if event.kind == "proposal-approved" && event.actor.as_str() == "automatic" =>
+                {
+                    self.acted(Mono(1_000_000 + World::age_of(event.at).0));
+                }
                 Output::Persist(Persist::Stack { .. })
                 | Output::Record(_)
                 | Output::Announce(_) => {}
             }
         }
+    }
+
+    /// Nobody approved: what was written just before says whether that was allowed.
+    fn acted(&self, at: Mono) {
+        let quiet = self.life.map_or(Millis(u64::MAX), |life| at.since(life));
+        assert!(
+            quiet >= Millis::seconds(126),
+            "acted {} after a sighting",
+            quiet.human()
+        );
+        let state = self.state.as_ref().expect("acted without a written state");
+        assert!(state.hold.is_none(), "acted under a hold");
+        assert!(state.automatic_off.is_none(), "acted while switched off");
+        assert!(state.cool_down.is_none(), "acted in the cool-down");
+        let run = state.run.as_ref().expect("acted without a run");
+        assert!(run.approval.automatic && run.attestation.is_none() && run.overrides.is_empty());
     }
 
     fn written(&mut self, state: &Durable) {
@@ -288,6 +323,16 @@ fn happen(
                 });
             }
         }
+        Happening::Switch(on) if leads => {
+            let (on, reason) = (*on, reason());
+            world.ask(Ask::Automatic { on, reason });
+        }
+        Happening::Acknowledge if leads => {
+            world.ask(Ask::Acknowledge {
+                alarm: Alarm::CoolDown,
+                reason: reason(),
+            });
+        }
         Happening::Lead(index) => world.lead(&names[*index]),
         Happening::Restart(index) => {
             if world.leader.as_ref() == Some(&names[*index]) {
@@ -313,13 +358,23 @@ fn happen(
         | Happening::Hold
         | Happening::Release
         | Happening::Resume { .. }
+        | Happening::Switch(_)
+        | Happening::Acknowledge
         | Happening::Abandon => {}
     }
     reference.follow(world);
 }
 
 fn play(happenings: &[Happening]) -> World {
-    let mut world = World::healthy("dc2");
+    play_in(World::new(), happenings)
+}
+
+fn play_automatic(happenings: &[Happening]) -> World {
+    play_in(World::with(in_mode(Mode::Automatic)), happenings)
+}
+
+fn play_in(mut world: World, happenings: &[Happening]) -> World {
+    world.begin("dc2");
     let mut reference = Reference::default();
     let mut old = None;
     reference.follow(&world);
@@ -337,6 +392,27 @@ proptest! {
     fn no_history_does_what_must_never_happen(happenings in prop::collection::vec(happening(), 1..40)) {
         play(&happenings);
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 50, ..ProptestConfig::default() })]
+
+    #[test]
+    fn automatic_mode_acts_on_no_doubt(happenings in prop::collection::vec(automatic_happening(), 1..14)) {
+        play_automatic(&happenings);
+    }
+}
+
+#[test]
+fn the_reference_sees_automatic_runs() {
+    let acts = [Happening::Lose(0), Happening::Pass(200)];
+    assert_eq!(play_automatic(&acts).phase(), Phase::Completed);
+    let off = [
+        Happening::Switch(false),
+        Happening::Lose(0),
+        Happening::Pass(200),
+    ];
+    assert_eq!(play_automatic(&off).phase(), Phase::Proposed);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use decision::{ExplainView, Proposal, StatusView, Work};
+use decision::{AutomaticView, ExplainView, Proposal, ShadowAct, ShadowProposal, StatusView, Work};
 
 /// The status, without what merely counts up.
 pub(crate) fn status(view: &StatusView) -> String {
@@ -37,6 +37,7 @@ pub(crate) fn status(view: &StatusView) -> String {
     for lease in &view.leases {
         writeln!(text, "  lease {}", lease.sentence).unwrap();
     }
+    text.push_str(&automatic(view.automatic.as_ref()));
     if let Some(next) = &view.next {
         writeln!(text, "  next: {next}").unwrap();
     }
@@ -52,6 +53,7 @@ pub(crate) fn explain(view: &ExplainView) -> String {
     for lease in &view.leases {
         writeln!(text, "  lease {}", lease.sentence).unwrap();
     }
+    text.push_str(&automatic(view.automatic.as_ref()));
     for hypothesis in &view.hypotheses {
         let holds = if hypothesis.holds {
             "holds"
@@ -131,6 +133,47 @@ pub(crate) fn proposal(proposal: &Proposal) -> String {
             step.number, step.group, step.title
         )
         .unwrap();
+    }
+    text
+}
+
+/// Whether automatic mode would act.
+fn automatic(view: Option<&AutomaticView>) -> String {
+    let mut text = String::new();
+    if let Some(view) = view {
+        writeln!(text, "  {}", view.summary).unwrap();
+        for block in &view.blocked {
+            writeln!(
+                text,
+                "  rule {} {}: {}",
+                block.row, block.rule, block.sentence
+            )
+            .unwrap();
+        }
+    }
+    text
+}
+
+/// What would have been proposed.
+pub(crate) fn shadow(records: &[ShadowProposal]) -> String {
+    let mut text = String::new();
+    for one in records {
+        writeln!(text, "  {} to {}: {}", one.from, one.to, one.verdict).unwrap();
+        for line in &one.evidence {
+            writeln!(text, "  observer {} {}", line.observer, line.saw).unwrap();
+        }
+        writeln!(text, "  loss: {}; {} steps", one.loss, one.steps).unwrap();
+        let acted = match &one.automatic {
+            ShadowAct::WindowNotOver => "the window was not over".to_owned(),
+            ShadowAct::Acted { .. } => "would have acted".to_owned(),
+            ShadowAct::Blocked { because, .. } => format!("blocked: {}", because.join("; ")),
+        };
+        writeln!(text, "  automatic: {acted}").unwrap();
+        let ended = one
+            .ended
+            .as_ref()
+            .map_or("the silence goes on", |end| &end.reason);
+        writeln!(text, "  ended: {ended}").unwrap();
     }
     text
 }

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use decision::{Alarm, Announcement, Answer, ApprovalRequest, Ask, Output, Past, ProposalState};
 use shared::clock::Millis;
 use shared::refusal::Refusal;
+use shared::stack::Mode;
 use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
 
 use crate::screen;
 use crate::world::{
-    Fault, Renews, What, World, node, powered_off, self_fencing, site, two_standbys,
+    Fault, Renews, What, World, in_mode, node, powered_off, self_fencing, site, two_standbys,
 };
 
 /// A scenario being told.
@@ -151,6 +152,14 @@ impl Telling {
             }
             ["drain", name] => world.drain(&site(name)),
             ["stack", "self-fencing"] => *world = World::with(self_fencing()),
+            ["stack", "automatic"] => *world = World::with(in_mode(Mode::Automatic)),
+            ["stack", "shadow"] => *world = World::with(in_mode(Mode::Shadow)),
+            ["keep-stack", name] => {
+                world.keeps_stack.insert(site(name));
+            }
+            ["keep-rules", name] => world.agent(name).keeps_rules = true,
+            // As a program does that does not know of it and writes the ticket.
+            ["drop-switch"] => world.store.ticket.as_mut().unwrap().automatic_off = None,
             ["stop-renewals", name] => world.agent(name).renews = Renews::Never,
             ["no-deadman", name] => world.agent(name).renews = Renews::WithoutDeadman,
             ["stack", "powered-off"] => *world = World::with(powered_off()),
@@ -196,6 +205,9 @@ impl Telling {
                 };
                 self.fault(kind, What::Refused(refusal));
             }
+            ["next", kind, "is-refused-as-automatic"] => {
+                self.fault(kind, What::Refused(Refusal::AutomaticRefused));
+            }
             ["next", kind, "is-refused-for-good"] => {
                 self.fault(kind, What::Refused(Refusal::WrongDigest));
             }
@@ -212,6 +224,7 @@ impl Telling {
     }
 
     /// An operator asks.
+    #[expect(clippy::too_many_lines, reason = "one arm a word of the language")]
     fn asks(&mut self, words: &[&str]) -> bool {
         let reason = |from: usize| words.get(from..).unwrap_or_default().join(" ");
         let durable = self.world.core().durable().cloned();
@@ -262,10 +275,26 @@ impl Telling {
             },
             (["hold", ..], _, _) => Ask::Hold { reason: reason(1) },
             (["release", ..], _, _) => Ask::Release { reason: reason(1) },
+            (["acknowledge", "cool-down", ..], _, _) => Ask::Acknowledge {
+                alarm: Alarm::CoolDown,
+                reason: reason(2),
+            },
             (["acknowledge", ..], _, _) => Ask::Acknowledge {
                 alarm: Alarm::BreakGlass,
                 reason: reason(1),
             },
+            (["automatic", word, ..], _, _) => Ask::Automatic {
+                on: *word == "on",
+                reason: reason(2),
+            },
+            (["apply", "mode", "approval"], _, _) => {
+                let (version, mut stack) = self.world.store.stack.clone().unwrap();
+                stack.policy.mode = Mode::Approval;
+                Ask::ApplyStack {
+                    stack: Box::new(stack),
+                    replaces: Some(version),
+                }
+            }
             (["apply", "confirm", span], _, _) => {
                 let (version, mut stack) = self.world.store.stack.clone().unwrap();
                 stack.policy.confirm_ms = span.parse().unwrap();
@@ -291,6 +320,7 @@ impl Telling {
             ["show", "status"] => screen::status(&self.world.core().status(now)),
             ["show", "status", name] => screen::status(&self.world.cores[&site(name)].status(now)),
             ["show", "explain"] => screen::explain(&self.world.core().explain(now)),
+            ["show", "shadow"] => screen::shadow(&self.world.core().durable().unwrap().shadow),
             ["show", "proposal"] => screen::proposal(
                 self.world
                     .core()
@@ -307,6 +337,7 @@ impl Telling {
         true
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm a word of the language")]
     fn expects(&mut self, words: &[&str], place: &str) -> bool {
         let core = self.world.core();
         match *words {
@@ -337,6 +368,27 @@ impl Telling {
                     self.text
                 );
             }
+            ["expect", "automatic", "armed"] => {
+                let view = core.status(self.world.instant()).automatic.unwrap();
+                assert!(view.armed, "{place}: {}\n{}", view.summary, self.text);
+            }
+            [
+                "expect",
+                "automatic",
+                word @ ("blocked" | "allowed"),
+                "by",
+                rule,
+            ] => {
+                let view = core.status(self.world.instant()).automatic.unwrap();
+                let names: Vec<&str> = view.blocked.iter().map(|b| b.rule.as_str()).collect();
+                let stands = names.contains(&rule) == (word == "blocked");
+                assert!(stands, "{place}: {names:?}\n{}", self.text);
+            }
+            ["expect", "switch", word] => {
+                let ticket = self.world.store.ticket.as_ref().unwrap();
+                let off = ticket.automatic_off.is_some();
+                assert_eq!(off, word == "off", "{place}\n{}", self.text);
+            }
             ["expect", "live", name] => {
                 let live = core.status(self.world.instant()).live_site;
                 assert_eq!(live, Some(site(name)), "{place}\n{}", self.text);
@@ -353,7 +405,8 @@ impl Telling {
                     |p: &decision::Proposal| matches!(p.state, ProposalState::Approved { .. });
                 assert!(
                     core.durable().unwrap().proposals.iter().any(approved),
-                    "{place}"
+                    "{place}\n{}",
+                    self.text
                 );
             }
             _ => return false,

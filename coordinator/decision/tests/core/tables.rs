@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use decision::{
-    ApprovalRequest, Ask, Core, Durable, Fresh, Input, MOVES, Phase, RequestId, Unanswered, find,
+    Alarm, ApprovalRequest, Ask, Core, Durable, Fresh, Input, MOVES, Phase, RequestId, Unanswered,
+    find,
 };
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
@@ -209,6 +210,18 @@ fn inputs(world: &World) -> Vec<Input> {
         },
         Ask::Hold { reason: reason() },
         Ask::Release { reason: reason() },
+        Ask::Automatic {
+            on: false,
+            reason: reason(),
+        },
+        Ask::Automatic {
+            on: true,
+            reason: reason(),
+        },
+        Ask::Acknowledge {
+            alarm: Alarm::CoolDown,
+            reason: reason(),
+        },
         Ask::ApplyStack {
             stack: stack.clone(),
             replaces: Some(StackVersion(1)),

@@ -9,7 +9,7 @@ use super::action::{Action, PlanDigest};
 use crate::clock::{Millis, UnixMillis};
 use crate::codec::{Kind, Message};
 use crate::digest::ContentDigest;
-use crate::epoch::{Epoch, Term};
+use crate::epoch::{Epoch, StackVersion, Term};
 use crate::id::{
     Actor, CommandId, NodeName, Nonce, ProcessId, ProposalId, RunId, SiteName, StackName,
 };
@@ -78,6 +78,9 @@ pub struct ApprovalProof {
     /// True when nobody approved it but the stack's automatic mode: an agent may refuse such orders altogether.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub automatic: bool,
+    /// The stack version whose policy allowed an automatic approval: an agent that knows another refuses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack_version: Option<StackVersion>,
 }
 
 /// The right to be live, as the ticket in the store shows it.

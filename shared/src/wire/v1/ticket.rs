@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Millis, UnixMillis};
 use crate::epoch::{Epoch, StackVersion};
-use crate::id::{NodeName, Nonce, SiteName};
+use crate::id::{Actor, NodeName, Nonce, SiteName};
 
 /// Who may be live.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,19 @@ pub struct Ticket {
     /// promised tells how long to wait; a grant clears them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leases: BTreeMap<NodeName, Lease>,
+    /// An operator has switched automatic mode off. It stands here because an agent confirms its grant by a write
+    /// at the revision that it read: an accepted confirmation has not missed the switch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic_off: Option<AutomaticOff>,
+}
+
+/// Automatic mode is switched off. Why stands in the state and in the audit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AutomaticOff {
+    /// By whom.
+    pub by: Actor,
+    /// Since when, for display.
+    pub at: UnixMillis,
 }
 
 /// What one database agent of the holder last wrote of its lease.
@@ -62,9 +75,16 @@ pub struct LeasePromise {
 
 impl Ticket {
     /// This ticket as it is written in place of `found`: a revocation carries the leases over that are there at the
-    /// moment of the write, because what they promise tells how long to wait; a grant has none.
+    /// moment of the write, because what they promise tells how long to wait; a grant has none. One of the same right,
+    /// by which only the switch of automatic mode moves, leaves everything to agents that they wrote.
     #[must_use]
     pub fn in_place_of(mut self, found: Option<&Self>) -> Self {
+        if let Some(found) = found.filter(|found| found.same_right(&self)) {
+            self.leases.clone_from(&found.leases);
+            self.confirmed_by.clone_from(&found.confirmed_by);
+            self.confirmations = found.confirmations;
+            return self;
+        }
         self.leases = match (self.grant, found) {
             (None, Some(found)) => found.leases.clone(),
             (None, None) | (Some(_), _) => BTreeMap::new(),
@@ -72,7 +92,8 @@ impl Ticket {
         self
     }
 
-    /// True when both say the same of who may be live; confirmations, leases and times may differ.
+    /// True when both say the same of who may be live; confirmations, leases, the switch of automatic mode and
+    /// times may differ.
     pub fn same_right(&self, other: &Self) -> bool {
         self.incarnation == other.incarnation
             && self.epoch == other.epoch

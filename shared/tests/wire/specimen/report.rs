@@ -1,8 +1,8 @@
 //! One report for every state, and for every reason of a refusal.
 
 use shared::clock::{Millis, UnixMillis};
-use shared::epoch::{Epoch, Term};
-use shared::id::{CommandId, ProcessId, RunId};
+use shared::epoch::{Epoch, StackVersion, Term};
+use shared::id::{Actor, CommandId, ProcessId, RunId};
 use shared::refusal::Refusal;
 use shared::wire::{ProofLine, Report, ReportState};
 
@@ -157,6 +157,20 @@ fn refusals_by_state() -> Vec<(&'static str, Refusal)> {
             Refusal::Promised {
                 epoch: Epoch(7),
                 left_ms: Millis(41_250),
+            },
+        ),
+        ("report-refused-automatic", Refusal::AutomaticRefused),
+        (
+            "report-refused-automatic-version",
+            Refusal::AutomaticNotAllowed {
+                ordered: Some(StackVersion(12)),
+                known: None,
+            },
+        ),
+        (
+            "report-refused-automatic-off",
+            Refusal::AutomaticOff {
+                by: Actor::new("alice"),
             },
         ),
     ]

@@ -96,12 +96,28 @@ impl Stage {
                 Ok(())
             }
             Deed::ReplayCommands => self.replay().await,
+            Deed::ApplyPolicy(key, value) => self.apply_policy(key, value).await,
             Deed::PublishGarbage => {
                 let sent = garbage::publish(self.lab.watcher()?).await?;
                 self.narrative.say(format!("{sent} messages of garbage"));
                 Ok(())
             }
         }
+    }
+
+    /// The rules stand at the end of the file.
+    async fn apply_policy(&self, key: &str, value: &str) -> Result<()> {
+        let text = std::fs::read_to_string(&self.lab.stack_file)?;
+        let other = |line: &&str| !line.starts_with(&format!("{key} = "));
+        let mut changed: Vec<&str> = text.lines().filter(other).collect();
+        let rule = format!("{key} = \"{value}\"");
+        changed.push(&rule);
+        let file = self.lab.stack_file.with_extension("changed.toml");
+        std::fs::write(&file, changed.join("\n"))?;
+        let apply = ["stack", "apply", "--yes", &file.display().to_string()];
+        let said = self.lab.operator.must(&apply, ANSWER * 6).await?;
+        self.narrative.show(&said);
+        Ok(())
     }
 
     fn disk(&self, name: &str) -> Result<&SmallDisk> {

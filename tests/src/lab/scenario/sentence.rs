@@ -11,7 +11,7 @@ use crate::relay::Flow;
 
 /// Every form, for messages.
 const FORMS: &str = "lose | thaw | return | freeze | cut | heal | isolate | rejoin | drop | slow | kill | start | \
-     block | unblock | sabotage | stores | store | fill | empty | clock | loop | duplicate | record | replay | publish garbage | await | wait | \
+     block | unblock | sabotage | stores | store | fill | empty | clock | loop | duplicate | record | replay | apply policy | publish garbage | await | wait | \
      no event | remember proposal | approve | operator | expect";
 
 impl Step {
@@ -69,6 +69,7 @@ fn deed(words: &[&str]) -> Result<Option<Deed>> {
         ["duplicate", "commands"] => Deed::DuplicateCommands,
         ["record", "commands"] => Deed::RecordCommands,
         ["replay", "commands"] => Deed::ReplayCommands,
+        ["apply", "policy", key, value] => Deed::ApplyPolicy(own(key), own(value)),
         ["publish", "garbage"] => Deed::PublishGarbage,
         _ => return Ok(None),
     }))

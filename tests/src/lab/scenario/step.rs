@@ -114,6 +114,8 @@ pub enum Deed {
     RecordCommands,
     /// `replay commands`: every command that was kept is sent once more; none may be obeyed.
     ReplayCommands,
+    /// `apply policy KEY VALUE`: an operator puts the stack in force with one rule another.
+    ApplyPolicy(String, String),
     /// `publish garbage`
     PublishGarbage,
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use shared::clock::{Millis, Mono, UnixMillis};
-use shared::epoch::Epoch;
+use shared::epoch::{Epoch, StackVersion};
 use shared::id::{BootId, CommandId, DatabaseName, ProcessId, SiteName};
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
-    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, Fitness, GlassSample, Heartbeat,
-    PeerChannel, PeerOutcome, PeerSample, PromotionObstacle, ReceiverSample, ReceiverStatus,
-    ReportState, Unfit, WorkloadSample,
+    ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample,
+    Heartbeat, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample, PromotionObstacle,
+    ReceiverSample, ReceiverStatus, ReportState, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -28,6 +28,10 @@ pub(crate) struct Agent {
     pub(crate) foreign_server: Option<String>,
     pub(crate) looks: bool,
     pub(crate) renews: Renews,
+    /// The stack version whose rules it keeps.
+    pub(crate) rules: StackVersion,
+    /// It learns no newer one.
+    pub(crate) keeps_rules: bool,
     pub(crate) database: Option<Database>,
     pub(crate) cluster: Option<BTreeMap<String, u32>>,
     pub(crate) glass: Option<GlassSample>,
@@ -110,7 +114,20 @@ impl Agent {
             }),
             peers: peers.collect(),
             running: None,
-            lease: None,
+            lease: (self.renews != Renews::Never).then(|| LeaseSample {
+                standing: if self.database.as_ref().is_some_and(Database::writes) {
+                    LeaseStanding::Held
+                } else {
+                    LeaseStanding::NotHolder
+                },
+                age_ms: None,
+                worst_gap_ms: None,
+                deadman: match self.renews {
+                    Renews::WithDeadman => DeadmanKind::Nftables,
+                    Renews::WithoutDeadman | Renews::Never => DeadmanKind::None,
+                },
+                stack_version: self.rules,
+            }),
             glass: self.glass.clone(),
         }
     }

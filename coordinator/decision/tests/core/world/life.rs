@@ -2,7 +2,7 @@
 
 use decision::Input;
 use shared::clock::{Millis, Mono};
-use shared::epoch::{StackVersion, Term};
+use shared::epoch::Term;
 use shared::id::{NodeName, SiteName};
 use shared::wire::{DatabaseState, Fitness, Lease, LeasePromise, Observation, Unfit};
 
@@ -94,11 +94,6 @@ impl World {
         let holder = ticket.holder.clone();
         let stands = |site: &SiteName| self.carries(&holder, site) && self.carries(site, &holder);
         let quorum = self.stack.sites.keys().filter(|site| stands(site)).count() >= 2;
-        let promise = LeasePromise {
-            stop_bound_ms: self.stack.policy.lease.stop_bound_ms(),
-            deadman: true,
-            stack_version: StackVersion(1),
-        };
         for (name, agent) in self.agents.iter().filter(|_| due && quorum) {
             let renews = agent.renews != Renews::Never;
             if renews && agent.alive && agent.site == holder {
@@ -108,7 +103,11 @@ impl World {
                     promise: None,
                 });
                 lease.renewals += 1;
-                lease.promise = Some(LeasePromise { deadman, ..promise });
+                lease.promise = Some(LeasePromise {
+                    stop_bound_ms: self.stack.policy.lease.stop_bound_ms(),
+                    deadman,
+                    stack_version: agent.rules,
+                });
             }
         }
         self.store.ticket = Some(ticket);
@@ -125,6 +124,7 @@ impl World {
             return;
         }
         if let Some((version, stack)) = self.store.stack.clone()
+            && !self.keeps_stack.contains(name)
             && self.cores[name]
                 .stack()
                 .is_none_or(|(own, _)| own != version)
@@ -164,6 +164,11 @@ impl World {
         };
         if !agent.alive || self.gone.contains(&home) {
             return;
+        }
+        if let Some((version, _)) = &self.store.stack
+            && !agent.keeps_rules
+        {
+            agent.rules = *version;
         }
         let heartbeat = agent.speak(instant.mono, instant.wall, &sees);
         for to in self.running() {

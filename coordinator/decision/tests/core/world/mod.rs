@@ -5,6 +5,7 @@ mod agent;
 mod glass;
 mod labour;
 mod life;
+mod stacks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,54 +15,15 @@ use decision::{
 };
 use shared::clock::{Millis, Mono, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::grade::FenceGrade;
 use shared::id::{Actor, NodeName, ProcessId, SiteName};
-use shared::stack::{LeasePolicy, SelfFence, Stack};
+use shared::stack::Stack;
 use shared::wire::{AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, Ticket};
 use uuid::Uuid;
 
 pub(crate) use self::agent::{Agent, Database, Renews};
 use self::labour::Due;
 pub(crate) use self::labour::{Fault, What};
-
-/// The sample that operators start from.
-pub(crate) const STACK: &str = include_str!("../../../../../deploy/config/stack.toml");
-
-/// The sample with dc3 as a second site that may become live.
-pub(crate) fn two_standbys() -> Stack {
-    let text = STACK
-        .replace("role = \"witness\"", "role = \"standby\"")
-        .replace(
-            "dc2 = \"dc2-k8s\"\n",
-            "dc2 = \"dc2-k8s\"\ndc3 = \"dc3-k8s\"\n",
-        )
-        .replace("dc2 = \"dc2-db\" }", "dc2 = \"dc2-db\", dc3 = \"dc3-db\" }")
-        .replace(
-            "dc2 = \"dc2-k8s\" }",
-            "dc2 = \"dc2-k8s\", dc3 = \"dc3-k8s\" }",
-        )
-        .replace(
-            "dc2 = \"http://127.0.0.1:8008/_matrix/client/versions\" }",
-            "dc2 = \"http://127.0.0.1:8008/v\", dc3 = \"http://127.0.0.1:8008/v\" }",
-        );
-    Stack::parse("two-standbys.toml", &text).unwrap()
-}
-
-/// The sample with databases that stop themselves, which is proof enough.
-pub(crate) fn self_fencing() -> Stack {
-    let mut stack = Stack::parse("stack.toml", STACK).unwrap();
-    stack.policy.lease.self_fence = SelfFence::Stop;
-    stack.policy.epoch_wait_ms = LeasePolicy::EPOCH_WAIT_MS;
-    stack.policy.fence_grade = FenceGrade::LeaseExpired;
-    stack
-}
-
-/// The sample where a site must be powered off before another takes over.
-pub(crate) fn powered_off() -> Stack {
-    let mut stack = Stack::parse("stack.toml", STACK).unwrap();
-    stack.policy.fence_grade = FenceGrade::PoweredOff;
-    stack
-}
+pub(crate) use self::stacks::{STACK, in_mode, powered_off, self_fencing, two_standbys};
 
 /// All wall clocks begin here.
 const WALL: u64 = 1_790_000_000_000;
@@ -87,6 +49,8 @@ pub(crate) struct World {
     pub(crate) gone: BTreeSet<SiteName>,
     /// Sites whose NATS server is gone.
     pub(crate) off_bus: BTreeSet<SiteName>,
+    /// Coordinators that learn no other stack.
+    pub(crate) keeps_stack: BTreeSet<SiteName>,
     /// Coordinators that do not run.
     pub(crate) stopped: BTreeSet<SiteName>,
     /// Pairs between which nothing passes, in this direction.
@@ -136,6 +100,7 @@ impl World {
             gone: BTreeSet::new(),
             off_bus: BTreeSet::new(),
             stopped: BTreeSet::new(),
+            keeps_stack: BTreeSet::new(),
             cuts: BTreeSet::new(),
             walls: BTreeSet::new(),
             kept_back: BTreeMap::new(),
@@ -226,6 +191,8 @@ impl World {
                 } else {
                     Renews::Never
                 },
+                rules: StackVersion(1),
+                keeps_rules: false,
                 database,
                 cluster,
                 glass: None,
