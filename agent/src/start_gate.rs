@@ -147,6 +147,7 @@ mod tests {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            accepted: 0,
             leases: std::collections::BTreeMap::new(),
             automatic_off: None,
         }))

@@ -32,8 +32,8 @@ pub enum Event {
     },
     /// What the store shows to a follower.
     Mirrored(Box<Snapshot>),
-    /// The ticket as a leader reads it between its own writes.
-    TicketSeen(Box<Ticket>),
+    /// The ticket and its revision, as they are read between the writes.
+    TicketSeen(Box<Option<(u64, Ticket)>>),
     /// An agent answered a command.
     Reported {
         /// Its site.

@@ -9,6 +9,7 @@
 //! leadership lease        who leads: compare-and-set, and the own monotonic clock
 //! store mirror audit      what survives: the bucket, a follower's view of it, the trail
 //! contingency             signed plans for the loss of the store
+//! memory                  what the store has shown, on the own disk
 //! dispatch                commands to agents
 //! operator request answer reply screen    what operators ask and read
 //! runtime                 the loop
@@ -26,6 +27,7 @@ pub mod fitness;
 pub mod garbage;
 pub mod leadership;
 pub mod lease;
+pub mod memory;
 pub mod mirror;
 pub mod opening;
 pub mod operator;

@@ -26,23 +26,22 @@ pub async fn run(bucket: Bucket, lead: watch::Receiver<LeadView>, events: mpsc::
         let news = if own {
             shown = None;
             let found = store::ticket(&bucket).await;
-            found.map(|ticket| ticket.map(|ticket| Event::TicketSeen(Box::new(ticket))))
+            found.map(Box::new).map(Event::TicketSeen)
         } else {
             store::look(&bucket).await.map(|found| {
-                let newest = Some((found, leader));
+                let newest = Some((found.clone(), leader));
+                // That it still shows the same is worth a word: what a store shows for long is no old read.
                 if newest == shown {
-                    return None;
+                    return Event::TicketSeen(Box::new(found.ticket));
                 }
-                shown.clone_from(&newest);
-                newest.map(|(found, _)| Event::Mirrored(Box::new(found)))
+                shown = newest;
+                Event::Mirrored(Box::new(found))
             })
         };
         match news {
-            Ok(news) => {
+            Ok(event) => {
                 complained = false;
-                if let Some(event) = news
-                    && events.send(event).await.is_err()
-                {
+                if events.send(event).await.is_err() {
                     return;
                 }
             }

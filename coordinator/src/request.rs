@@ -13,7 +13,7 @@ use serde_json::Value;
 use shared::clock::Millis;
 use shared::config::Problem;
 use shared::epoch::StackVersion;
-use shared::id::{ProposalId, RunId, StackName};
+use shared::id::{ProposalId, RunId, SiteName, StackName};
 use shared::stack::Stack;
 use shared::subject::Verb;
 
@@ -121,6 +121,7 @@ pub fn read(
         }
         Verb::Approve | Verb::Reject => read_about_proposal(verb, &mut fields, durable)?,
         Verb::Resume | Verb::Abandon => read_about_run(verb, &mut fields, durable)?,
+        Verb::StoreAccept => read_acceptance(&mut fields, stack),
         Verb::Hold => fields
             .required_text("reason")
             .map(|reason| Request::Change(Ask::Hold { reason })),
@@ -230,6 +231,30 @@ fn read_switch(fields: &mut Fields) -> Option<Request> {
         on,
         reason: reason?,
     }))
+}
+
+fn read_acceptance(fields: &mut Fields, stack: &StackName) -> Option<Request> {
+    let live = fields.required_text("live");
+    let confirm = fields.required_text("confirm");
+    let reason = fields.required_text("reason");
+    let live = live.and_then(|text| {
+        let site = SiteName::new(&text).ok();
+        if site.is_none() {
+            let allowed = "the name of the site that is live";
+            fields.problem("live", format!("{text:?}"), allowed);
+        }
+        site
+    });
+    let confirm = confirm.and_then(|text| {
+        let fits = text == stack.as_str();
+        if !fits {
+            let allowed = format!("{:?}, the stack's name", stack.as_str());
+            fields.problem("confirm", format!("{text:?}"), allowed);
+        }
+        fits.then_some(())
+    });
+    let (live, (), reason) = (live?, confirm?, reason?);
+    Some(Request::Change(Ask::AcceptStore { live, reason }))
 }
 
 fn read_stack(fields: &mut Fields, name: &StackName) -> Option<Box<Stack>> {

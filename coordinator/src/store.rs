@@ -70,6 +70,8 @@ pub enum Persisted {
     TicketWritten {
         /// What is there now.
         ticket: Ticket,
+        /// At which revision.
+        revision: u64,
     },
     /// Another ticket was found than the core believes in; nothing was written.
     TicketConflict {
@@ -107,13 +109,12 @@ pub async fn look(bucket: &Bucket) -> Result<Snapshot, StoreError> {
     })
 }
 
-/// Reads the ticket alone: for display and as a sign of life, never for a decision.
+/// Reads the ticket alone, with its revision: for display and as a sign of life, never for a decision.
 ///
 /// # Errors
 /// [`StoreError`] when it cannot be read or is not understood.
-pub async fn ticket(bucket: &Bucket) -> Result<Option<Ticket>, StoreError> {
-    let found = read(bucket, key::TICKET).await?;
-    Ok(found.map(|(_, ticket)| ticket))
+pub async fn ticket(bucket: &Bucket) -> Result<Option<(u64, Ticket)>, StoreError> {
+    read(bucket, key::TICKET).await
 }
 
 impl Store {
@@ -235,15 +236,14 @@ impl Store {
                     return Persisted::TicketConflict { found: None };
                 }
             };
-            let ticket = found.as_ref().map(|(_, ticket)| ticket);
-            let is_written = |ticket: &&Ticket| {
+            let is_written = |(_, ticket): &&(u64, Ticket)| {
                 ticket.same_right(&to) && ticket.automatic_off == to.automatic_off
             };
-            if unanswered && let Some(ticket) = ticket.filter(is_written) {
-                return Persisted::TicketWritten {
-                    ticket: ticket.clone(),
-                };
+            let own = found.as_ref().filter(|_| unanswered);
+            if let Some((revision, ticket)) = own.filter(is_written).cloned() {
+                return Persisted::TicketWritten { ticket, revision };
             }
+            let ticket = found.as_ref().map(|(_, ticket)| ticket);
             let expected = match (ticket, from.as_ref()) {
                 (None, None) => true,
                 (Some(ticket), Some(from)) => ticket.same_right(from),
@@ -260,7 +260,12 @@ impl Store {
                 .write(key::TICKET, value, found.map(|(revision, _)| revision))
                 .await
             {
-                Ok(_) => return Persisted::TicketWritten { ticket: written },
+                Ok(revision) => {
+                    return Persisted::TicketWritten {
+                        ticket: written,
+                        revision,
+                    };
+                }
                 // A confirmation came between the read and the write: look again at once.
                 Err(BucketError::WrongRevision { .. }) => {}
                 Err(error) => {

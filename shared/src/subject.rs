@@ -46,6 +46,8 @@ pub enum Verb {
     Automatic,
     /// What would have been proposed in shadow mode.
     Shadow,
+    /// Accepts a store that shows less than was seen of it.
+    StoreAccept,
     /// The audit trail.
     History,
     /// The stack in force.
@@ -58,7 +60,7 @@ pub enum Verb {
 
 impl Verb {
     /// All verbs.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Status,
         Self::Proposals,
         Self::Show,
@@ -72,6 +74,7 @@ impl Verb {
         Self::Acknowledge,
         Self::Automatic,
         Self::Shadow,
+        Self::StoreAccept,
         Self::History,
         Self::StackShow,
         Self::StackCheck,
@@ -94,6 +97,7 @@ impl Verb {
             Self::Acknowledge => "acknowledge",
             Self::Automatic => "automatic",
             Self::Shadow => "shadow",
+            Self::StoreAccept => "store-accept",
             Self::History => "history",
             Self::StackShow => "stack-show",
             Self::StackCheck => "stack-check",
@@ -113,6 +117,7 @@ impl Verb {
                 | Self::Release
                 | Self::Automatic
                 | Self::Acknowledge
+                | Self::StoreAccept
                 | Self::StackApply
         )
     }

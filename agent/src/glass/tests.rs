@@ -52,6 +52,7 @@ impl Ground {
                 incarnation: plan().incarnation,
                 epoch: Epoch(3),
                 revision: 7,
+                accepted: 0,
             }),
             stack_version: Some(plan().stack_version),
             broken: None,
@@ -112,6 +113,7 @@ fn quorum() -> StoreAnswer {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            accepted: 0,
             leases: BTreeMap::new(),
             automatic_off: None,
         }),
@@ -178,6 +180,7 @@ fn each_rule_objects_to_one_thing_and_only_three_can_be_overridden() {
                     incarnation: Nonce::new(Uuid::from_u128(2)),
                     epoch: Epoch(1),
                     revision: 1,
+                    accepted: 0,
                 });
             }),
         ),
@@ -293,6 +296,7 @@ fn the_epoch_is_far_above_all_that_was_seen_and_kept_when_it_is_gone_on_with() {
             incarnation: plan().incarnation,
             epoch: Epoch(40),
             revision: 7,
+            accepted: 0,
         });
     });
     assert_eq!(epoch(&seen.facts(), &seen.request), Epoch(40 + EPOCH_JUMP));

@@ -38,6 +38,9 @@ pub struct Seen {
     pub epoch: Epoch,
     /// The revision at which it stood.
     pub revision: u64,
+    /// The newest acceptance of a store that showed less.
+    #[serde(default)]
+    pub accepted: u64,
 }
 
 /// That this agent stopped its database and keeps it down.
@@ -247,9 +250,11 @@ impl Record {
             incarnation: ticket.incarnation,
             epoch: ticket.epoch,
             revision,
+            accepted: ticket.accepted,
         };
         let news = self.seen.is_none_or(|before| {
-            (before.incarnation, before.epoch) != (seen.incarnation, seen.epoch)
+            let known = |seen: Seen| (seen.incarnation, seen.epoch, seen.accepted);
+            known(before) != known(seen)
         });
         self.seen = Some(seen);
         news
@@ -264,6 +269,10 @@ impl Record {
             ));
         }
         let seen = self.seen?;
+        // An operator has said since that what the store shows is what counts.
+        if ticket.accepted > seen.accepted {
+            return None;
+        }
         if seen.incarnation != ticket.incarnation {
             return Some(
                 "the store was made anew: its ticket is of another incarnation".to_owned(),

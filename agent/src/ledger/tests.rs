@@ -302,6 +302,7 @@ fn ticket(incarnation: u128, epoch: u64) -> Ticket {
         changed_at: UnixMillis(0),
         confirmed_by: None,
         confirmations: 0,
+        accepted: 0,
         leases: BTreeMap::new(),
         automatic_off: None,
     }
@@ -329,6 +330,34 @@ fn a_store_that_shows_less_than_was_seen_is_told_by_what_it_lacks() {
     assert!(words(&record, ticket(1, 5), 11).contains("revision 12"));
     record.begin(&command(7, 8, 1), UnixMillis(0), 8);
     assert!(words(&record, ticket(1, 7), 99).contains("obeyed epoch 8"));
+}
+
+#[test]
+fn an_operators_word_lets_a_store_show_less_than_was_seen_but_not_than_was_obeyed() {
+    let accepted = |incarnation, epoch, accepted| Ticket {
+        accepted,
+        ..ticket(incarnation, epoch)
+    };
+    let mut record = Record::empty(&identity());
+    record.see(&accepted(1, 5, 3), 40);
+    for (incarnation, epoch, revision) in [(1, 5, 39), (1, 4, 50), (2, 6, 50)] {
+        let older = [0, 2, 3].map(|number| accepted(incarnation, epoch, number));
+        for ticket in older {
+            assert!(record.regression(&ticket, revision).is_some(), "{ticket:?}");
+        }
+        let newer = accepted(incarnation, epoch, 4);
+        assert_eq!(record.regression(&newer, revision), None);
+    }
+    record.begin(&command(7, 8, 1), UnixMillis(0), 8);
+    assert!(words(&record, accepted(2, 7, 4), 50).contains("obeyed epoch 8"));
+    assert!(record.see(&accepted(1, 9, 4), 12), "it is news");
+    let again = Record::parse(&record.text(), &identity()).unwrap();
+    assert_eq!(
+        again.regression(&accepted(1, 9, 4), 12),
+        None,
+        "also after a restart"
+    );
+    assert!(again.regression(&accepted(1, 9, 3), 11).is_some());
 }
 
 #[test]
@@ -360,6 +389,7 @@ fn what_was_seen_of_the_store_is_said_as_it_was_seen() {
         incarnation: ticket(1, 5).incarnation,
         epoch: Epoch(5),
         revision: 7,
+        accepted: 0,
     };
     assert_eq!(record.seen(), Some(seen));
 }

@@ -59,6 +59,7 @@ fn a_ticket_says_whose_the_right_is() {
         changed_at: UnixMillis(0),
         confirmed_by: None,
         confirmations: 0,
+        accepted: 0,
         leases: BTreeMap::new(),
         automatic_off: None,
     };

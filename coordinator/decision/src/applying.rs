@@ -27,6 +27,9 @@ impl Core {
             );
             return Err(refused("run", reason, true));
         }
+        if self.stopping_halt().is_some() {
+            self.trusts_store(now)?;
+        }
         let have = self.stack.as_ref().map(|(version, _)| *version);
         if have != replaces {
             let text = |version: Option<StackVersion>| {
@@ -122,6 +125,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            accepted: self.memory().accepted,
             leases: std::collections::BTreeMap::new(),
             automatic_off: self.automatic_off(),
         };

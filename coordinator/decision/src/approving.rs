@@ -30,6 +30,7 @@ impl Core {
         let votes = self.live_votes(now.mono);
         self.step_detector(now.mono, &votes);
         self.keep_proposal(now);
+        self.trusts_store(now)?;
         let (accepted, proposal) = self.judged(now, &votes, request)?;
         self.begin_run(now, actor, request, accepted, &proposal)
     }

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::id::{NodeName, Nonce, SiteName};
+use shared::id::{NodeName, SiteName};
 use shared::stack::Stack;
 use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, Ticket, Unfit};
 use uuid::Uuid;
 
+use crate::accepting::Accepting;
 use crate::assessment;
 use crate::automatic::AutomaticClocks;
 use crate::detector::Detector;
@@ -22,9 +23,11 @@ use crate::input::{Fresh, Identity, Input, Now};
 use crate::inventory::Inventory;
 use crate::journal::{About, Scene};
 use crate::leasing::LeaseWatch;
+use crate::memory::Memory;
 use crate::output::{Output, WakeReason};
 use crate::phase::{Phase, find};
 use crate::sighting::{ObserverVote, OwnEars};
+use crate::trusting::Doubt;
 
 /// Outputs that may wait: far more than one input ever makes.
 const OUTBOX_MAX: usize = 4_096;
@@ -47,8 +50,16 @@ pub struct Core {
     pub(crate) durable: Durable,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) store_fault: Option<String>,
-    /// The first incarnation and the highest epoch of it that this process has seen in the store.
-    pub(crate) seen: Option<(Nonce, Epoch)>,
+    /// The most that the store has shown.
+    pub(crate) memory: Memory,
+    /// The store shows less than that, and may only be slow.
+    pub(crate) doubt: Option<Doubt>,
+    /// Since when the store is not trusted, for whatever reason.
+    pub(crate) distrusted_since: Option<Mono>,
+    /// The revision at which the ticket was last read or written.
+    pub(crate) revision: u64,
+    /// An operator's acceptance that the store has not taken yet.
+    pub(crate) accepting: Option<Accepting>,
     pub(crate) leases: LeaseWatch,
     pub(crate) clocks: RunClocks,
     pub(crate) proposal: ProposalClocks,
@@ -93,7 +104,11 @@ impl Core {
             durable: Durable::empty(),
             ticket: None,
             store_fault: None,
-            seen: None,
+            memory: Memory::default(),
+            doubt: None,
+            distrusted_since: None,
+            revision: 0,
+            accepting: None,
             leases: LeaseWatch::default(),
             clocks: RunClocks::default(),
             proposal: ProposalClocks::default(),
@@ -186,28 +201,25 @@ impl Core {
                 self.stack_in_force(version, *stack);
                 true
             }
+            Input::Remembered(memory) => {
+                self.memory = memory;
+                false
+            }
             Input::Mirrored {
                 durable,
                 ticket,
+                revision,
                 leader,
-            } => {
-                let news = ticket
-                    .as_ref()
-                    .is_some_and(|ticket| self.renewals_seen(now.mono, ticket));
-                self.mirror(durable, ticket, leader);
-                news
-            }
-            Input::TicketSeen { ticket } => {
-                self.switch_seen(&ticket);
-                self.renewals_seen(now.mono, &ticket)
-            }
+            } => self.mirror(now, durable, (ticket, revision), leader),
+            Input::TicketSeen { ticket, revision } => self.ticket_seen(now, ticket, revision),
             Input::Led {
                 term,
                 durable,
                 ticket,
+                revision,
                 fresh,
             } => {
-                self.led(now, term, durable, ticket, fresh);
+                self.led(now, term, durable, (ticket, revision), fresh);
                 true
             }
             Input::LeadLost { .. } => {
@@ -230,8 +242,8 @@ impl Core {
             Input::Unanswered { command, cause } => {
                 self.led_by_word(|core| core.unanswered(now, command, cause))
             }
-            Input::TicketWritten { ticket } => {
-                self.led_by_word(|core| core.ticket_written(now, ticket))
+            Input::TicketWritten { ticket, revision } => {
+                self.led_by_word(|core| core.ticket_written(now, ticket, revision))
             }
             Input::TicketConflict { found } => {
                 self.led_by_word(|core| core.ticket_conflict(now, found))
@@ -306,6 +318,7 @@ impl Core {
             .filter_map(|vote| vote.sighting.as_ref().map(|s| s.at))
             .max();
         self.step_detector(now.mono, &votes);
+        self.settle_store(now);
         if self.leads() {
             self.alarm_of_glass(now);
             self.advance_run(now);
@@ -370,6 +383,7 @@ impl Core {
             durable: &self.durable,
             detector: &self.detector,
             store_fault: self.store_fault.as_deref(),
+            store_halt: self.stopping_halt(),
             leases: &self.leases,
             now,
         })
@@ -390,6 +404,7 @@ impl Core {
             .map(|(_, _, agent)| agent.heartbeat.epoch)
             .max();
         self.epoch()
+            .max(self.memory.epoch_max)
             .max(self.durable.epoch_max)
             .max(agents.unwrap_or_default())
     }

@@ -9,6 +9,7 @@ use shared::id::{Actor, CommandId, Nonce, ProposalId, RunId};
 use shared::wire::{ApprovalProof, AuditEvent, ProofLine};
 
 use crate::automatic::CoolDown;
+use crate::memory::Acceptance;
 use crate::plan::Plan;
 use crate::proof::{FenceProof, Shown};
 use crate::proposal::Proposal;
@@ -48,6 +49,9 @@ pub struct Durable {
     /// the audit stream drops those that it has.
     #[serde(default)]
     pub unrecorded: Vec<AuditEvent>,
+    /// An operator accepted a store that showed less than was seen of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Acceptance>,
     /// An operator rejected the last proposal: why no other is raised until the site was sighted again.
     #[serde(default)]
     pub rejection: Option<String>,
@@ -232,6 +236,7 @@ impl Durable {
             past_runs: Vec::new(),
             hold: None,
             unrecorded: Vec::new(),
+            accepted: None,
             rejection: None,
             glass_acknowledged: Epoch(0),
             automatic_off: None,

@@ -175,6 +175,7 @@ impl Core {
         }
         if let Ok(taken) = self.break_to_take_over()
             && !self.clocks.ticket_pending
+            && self.distrust(now).is_none()
             && self.is_left(now, &taken.off)
         {
             let summary = format!(
@@ -242,6 +243,7 @@ impl Core {
         };
         let mut more = String::new();
         if alarm.open {
+            self.trusts_store(now)?;
             let taken = self.break_to_take_over()?;
             if self.clocks.ticket_pending || !self.take_over(now, &taken) {
                 let why = "the store has no ticket, or it is being written: ask again";
@@ -284,6 +286,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            accepted: have.accepted,
             leases: std::collections::BTreeMap::new(),
             automatic_off: self.automatic_off(),
         };

@@ -9,6 +9,7 @@ use shared::wire::{Fitness, Heartbeat, Observation, Report, Ticket};
 use uuid::Uuid;
 
 use crate::durable::Durable;
+use crate::memory::Memory;
 
 /// The instant of an input, on both clocks. Decisions use `mono`; `wall` is for display and audit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,19 +50,25 @@ pub enum Input {
         /// The stack.
         stack: Box<Stack>,
     },
+    /// What earlier processes of this coordinator have seen of the store: before anything else.
+    Remembered(Memory),
     /// What the store shows to a follower: for display, never for a decision.
     Mirrored {
-        /// The state.
+        /// The state; nothing when it is what was mirrored before.
         durable: Option<Box<Durable>>,
         /// The ticket.
         ticket: Option<Ticket>,
+        /// The revision of the ticket's key; zero without one.
+        revision: u64,
         /// Who leads, and in which term.
         leader: Option<(SiteName, Term)>,
     },
     /// A read of the ticket. It authorises nothing and may be old; what agents renewed in it is a sign of life.
     TicketSeen {
         /// What was read.
-        ticket: Ticket,
+        ticket: Option<Ticket>,
+        /// The revision of its key; zero without one.
+        revision: u64,
     },
     /// This coordinator leads: what it read from the store after it had won the lead by a write.
     Led {
@@ -71,6 +78,8 @@ pub enum Input {
         durable: Option<Box<Durable>>,
         /// The ticket; nothing before the first stack.
         ticket: Option<Ticket>,
+        /// The revision of its key; zero without one.
+        revision: u64,
         /// Fresh randomness.
         fresh: Fresh,
     },
@@ -110,6 +119,8 @@ pub enum Input {
     TicketWritten {
         /// What is there now, with the confirmations that agents wrote meanwhile.
         ticket: Ticket,
+        /// The revision of its key.
+        revision: u64,
     },
     /// The ticket in the store is not the one that this leader wrote last.
     TicketConflict {
@@ -166,6 +177,13 @@ pub enum Ask {
     Abandon {
         /// Which.
         run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// Go on with a store that shows less than was seen of it.
+    AcceptStore {
+        /// The site that is live.
+        live: SiteName,
         /// Why.
         reason: String,
     },

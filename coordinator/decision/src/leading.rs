@@ -2,8 +2,8 @@
 //!
 //! Must never: carry a clock, a timer or an unspoken word over from one lead to the next.
 
-use shared::epoch::{Epoch, Term};
-use shared::id::{Nonce, SiteName};
+use shared::epoch::Term;
+use shared::id::SiteName;
 use shared::wire::{Severity, Ticket};
 
 use crate::automatic::AutomaticClocks;
@@ -20,7 +20,7 @@ impl Core {
         now: Now,
         term: Term,
         durable: Option<Box<Durable>>,
-        ticket: Option<Ticket>,
+        (ticket, revision): (Option<Ticket>, u64),
         fresh: Fresh,
     ) {
         self.drop_everything(now);
@@ -31,7 +31,7 @@ impl Core {
         self.durable = durable.map_or_else(Durable::empty, |durable| *durable);
         self.durable.term = term;
         self.ticket = ticket;
-        self.store_fault = self.regression();
+        self.store_fault = None;
         for event in std::mem::take(&mut self.durable.unrecorded) {
             self.record(event);
         }
@@ -41,6 +41,7 @@ impl Core {
             format!("the coordinator in {} leads in term {term}", self.ears.site),
         );
         self.record(event);
+        self.judge_store(now, revision);
         self.adopt_proposal(now);
         self.adopt_run(now);
     }
@@ -55,6 +56,7 @@ impl Core {
         self.clocks = RunClocks::default();
         self.proposal = ProposalClocks::default();
         self.automatic = AutomaticClocks::default();
+        self.accepting = None;
         self.blocked.clear();
         self.glass_told = None;
         self.go(now, Phase::Unknown);
@@ -63,62 +65,40 @@ impl Core {
         self.dirty = false;
     }
 
-    /// What the store shows less of than this process has seen before, or what does not belong together.
-    fn regression(&mut self) -> Option<String> {
-        let Some((incarnation, epoch)) = self.ticket.as_ref().map(|t| (t.incarnation, t.epoch))
-        else {
-            let lost = "the store has no ticket any more: it has lost writes";
-            return self.seen.map(|_| lost.to_owned());
-        };
-        if self
-            .durable
-            .incarnation
-            .is_some_and(|kept| kept != incarnation)
-        {
-            return Some(
-                "the ticket and the state in the store are of two incarnations".to_owned(),
-            );
-        }
-        match self.seen {
-            Some((seen, _)) if seen != incarnation => Some(
-                "the store was made anew: its ticket is of another incarnation (restart the coordinators if that was meant)"
-                    .to_owned(),
-            ),
-            Some((_, seen)) if seen > epoch => Some(format!(
-                "the store shows epoch {epoch}, this coordinator has seen epoch {seen}: the store has lost writes"
-            )),
-            Some(_) | None => {
-                self.see(incarnation, epoch);
-                None
-            }
-        }
-    }
-
-    /// Remembers what the store has shown.
-    pub(crate) fn see(&mut self, incarnation: Nonce, epoch: Epoch) {
-        let seen = self.seen.get_or_insert((incarnation, epoch));
-        if seen.0 == incarnation {
-            seen.1 = seen.1.max(epoch);
-        }
-    }
-
+    /// What the store shows to a follower; true when a renewal in it is a sign of life that is news.
     pub(crate) fn mirror(
         &mut self,
+        now: Now,
         durable: Option<Box<Durable>>,
-        ticket: Option<Ticket>,
+        (ticket, revision): (Option<Ticket>, u64),
         leader: Option<(SiteName, Term)>,
-    ) {
+    ) -> bool {
+        let news = ticket
+            .as_ref()
+            .is_some_and(|ticket| self.renewals_seen(now.mono, ticket));
         if self.leads() {
-            return;
+            return news;
         }
         if let Some(durable) = durable {
             self.durable = *durable;
+            self.take_up_acceptance(now);
         }
+        self.glance(now, ticket.as_ref(), revision);
         if let Some(ticket) = ticket {
-            self.see(ticket.incarnation, ticket.epoch);
             self.ticket = Some(ticket);
         }
         self.known_leader = leader;
+        news
+    }
+
+    /// A read of the ticket between the writes; true when a renewal in it is a sign of life that is news.
+    pub(crate) fn ticket_seen(&mut self, now: Now, ticket: Option<Ticket>, revision: u64) -> bool {
+        self.glance(now, ticket.as_ref(), revision);
+        let Some(ticket) = ticket else {
+            return false;
+        };
+        self.switch_seen(&ticket);
+        self.renewals_seen(now.mono, &ticket)
     }
 
     pub(crate) fn term(&self) -> Term {

@@ -16,6 +16,7 @@
 //! [`Output::Persist`] finished before the next is polled; ids and randomness arrive inside inputs; all state
 //! is `Clone + PartialEq + Serialize`. Assertions stay on in release builds: a core that doubts itself stops.
 
+mod accepting;
 mod applying;
 mod approval;
 mod approving;
@@ -36,6 +37,7 @@ mod journal;
 mod leading;
 mod leasing;
 mod loss;
+mod memory;
 mod needs;
 mod observing;
 mod outbox;
@@ -53,6 +55,7 @@ mod resuming;
 mod shadow;
 mod sighting;
 mod status;
+mod trusting;
 mod view;
 mod waking;
 
@@ -66,6 +69,7 @@ pub use self::finding::{FINDINGS, Finding, FindingCode, FindingRow, gravity, row
 pub use self::input::{
     Alarm, ApprovalRequest, Ask, Fresh, Identity, Input, Now, Past, RequestId, Unanswered,
 };
+pub use self::memory::{Acceptance, Halt, Less, Memory, Seen};
 pub use self::output::{Announcement, Answer, Output, Persist, WakeReason};
 pub use self::phase::{MOVES, Move, Phase, find};
 pub use self::plan::{OnFailure, OutsideFence, Plan, Step, Work};
@@ -78,5 +82,5 @@ pub use self::proposal::{
 pub use self::shadow::{SHADOW_KEPT_MAX, ShadowAct, ShadowEnd, ShadowProposal};
 pub use self::view::{
     AgentView, AutomaticView, BlockView, DatabaseView, ExplainView, FindingView, HypothesisView,
-    LeaseView, ReadinessView, SeenByView, SiteView, StatusView, WorkloadsView,
+    LeaseView, ReadinessView, SeenByView, SiteView, StatusView, StoreView, WorkloadsView,
 };

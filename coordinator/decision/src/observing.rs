@@ -37,6 +37,7 @@ impl Core {
             stack_version: self.stack.as_ref().map(|(version, _)| *version),
             fitness: self.own_fitness(now.mono),
             sites,
+            store: self.store_word(),
         }
     }
 

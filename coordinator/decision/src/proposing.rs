@@ -70,6 +70,10 @@ impl Core {
         if self.durable.open_proposal().is_none() {
             return;
         }
+        if let Some(why) = self.distrust(now) {
+            self.withdraw(now, &why);
+            return;
+        }
         if self.lives_here() {
             let reason = format!(
                 "the leading coordinator itself is in {} and lives",

@@ -40,6 +40,7 @@ impl Core {
             Ask::Resume { run, waive, reason } => self.resume(now, actor, run, waive, &reason),
             Ask::ResumePast(past) => self.resume_past(now, actor, &past),
             Ask::Abandon { run, reason } => self.abandon(now, actor, run, &reason),
+            Ask::AcceptStore { live, reason } => self.accept_store(now, actor, &live, &reason),
             Ask::Hold { reason } => self.hold(now, actor, &reason),
             Ask::Release { reason } => self.release(now, actor, &reason),
             Ask::Acknowledge { alarm, reason } => match alarm {

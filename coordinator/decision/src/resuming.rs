@@ -24,6 +24,7 @@ impl Core {
         reason: &str,
     ) -> Result<Answer, Answer> {
         let halted = self.halted(run)?;
+        self.trusts_store(now)?;
         if reason.trim().is_empty() {
             return Err(refused(
                 "reason",
@@ -203,6 +204,9 @@ impl Core {
                 self.epoch()
             );
         };
+        if self.distrust(now).is_some() {
+            return "nothing is given back while the store shows less than was seen".to_owned();
+        }
         let epoch = self.next_epoch();
         if epoch <= self.epoch_max() {
             return "no epoch is left to give back".to_owned();

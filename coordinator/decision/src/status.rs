@@ -15,6 +15,7 @@ use crate::leasing;
 use crate::phase::Phase;
 use crate::readiness::readiness;
 use crate::sighting::{ObserverVote, Vote};
+use crate::trusting::ACCEPT;
 use crate::view::{
     AgentView, DatabaseView, FindingView, ReadinessView, SeenByView, SiteView, StatusView,
     WorkloadsView,
@@ -73,6 +74,7 @@ impl Core {
             sites,
             findings: findings.iter().map(finding_view).collect(),
             readiness,
+            store: self.store_view(now),
             leases: view.as_ref().map(leasing::views).unwrap_or_default(),
             automatic: self.automatic_view(now.mono),
             open_proposal: self.durable.open_proposal().map(|proposal| proposal.id),
@@ -82,7 +84,7 @@ impl Core {
                 .hold
                 .as_ref()
                 .map(|hold| format!("{} by {}: {}", hold.at.rfc3339(), hold.by, hold.reason)),
-            next: self.next_command(),
+            next: self.next_command(now),
         }
     }
 
@@ -172,7 +174,10 @@ impl Core {
         }
     }
 
-    fn next_command(&self) -> Option<String> {
+    fn next_command(&self, now: Now) -> Option<String> {
+        if self.distrust(now).is_some() {
+            return Some(ACCEPT.to_owned());
+        }
         if self.stack.is_none() {
             return Some("pointsman stack apply FILE".to_owned());
         }

@@ -11,6 +11,7 @@ use shared::stack::SiteRole;
 use shared::wire::{DatabaseRole, DatabaseState, LeasePromise, LeaseStanding, Severity};
 
 use crate::finding::FindingCode;
+use crate::memory::Seen;
 use crate::phase::Phase;
 
 /// The state of a stack at an instant, as one coordinator knows it.
@@ -48,6 +49,9 @@ pub struct StatusView {
     pub findings: Vec<FindingView>,
     /// Whether a failover would work now.
     pub readiness: ReadinessView,
+    /// The store shows less than was seen of it: nothing automatic is done.
+    #[serde(default)]
+    pub store: Option<StoreView>,
     /// The leases of the live site's databases; none where the policy keeps none.
     #[serde(default)]
     pub leases: Vec<LeaseView>,
@@ -62,6 +66,19 @@ pub struct StatusView {
     pub hold: Option<String>,
     /// What to do next, as a command or a sentence.
     pub next: Option<String>,
+}
+
+/// A store that shows less than was seen of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreView {
+    /// One sentence.
+    pub summary: String,
+    /// Since when it is certain, by this coordinator's own memory; nothing when others say so.
+    pub since: Option<UnixMillis>,
+    /// What this coordinator remembers.
+    pub remembered: Option<Seen>,
+    /// What the store shows.
+    pub shown: Option<Seen>,
 }
 
 /// One site.

@@ -240,6 +240,9 @@ pub(crate) enum Command {
     },
     /// What would have been proposed in shadow mode, and why.
     Shadow(Watch),
+    /// The store that the coordinators decide by.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The audit trail: who moved what, when and why.
     History {
         /// How many of the newest events.
@@ -283,6 +286,23 @@ pub(crate) enum StackCommand {
     Check {
         /// The file.
         file: PathBuf,
+    },
+}
+
+/// What to do with the store.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Go on with a store that shows less than was seen of it, and say which site is live.
+    Accept {
+        /// The site that is live: it gets an epoch above every one that was seen.
+        #[arg(long, value_name = "SITE")]
+        live: SiteName,
+        /// The stack's name, typed once more.
+        #[arg(long, value_name = "STACK")]
+        confirm: String,
+        /// Why the store is to be believed.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -359,6 +379,11 @@ mod tests {
         assert!(parse("pointsman acknowledge").is_err());
         assert!(parse("pointsman acknowledge cool-down --reason seen").is_ok());
         assert!(parse("pointsman shadow --watch=1s").is_ok());
+        assert!(parse("pointsman store accept --live dc2 --confirm ess --reason x").is_ok());
+        assert!(parse("pointsman store accept --live DC2 --confirm ess --reason x").is_err());
+        assert!(parse("pointsman store accept --confirm ess --reason x").is_err());
+        assert!(parse("pointsman store accept --live dc2 --reason x").is_err());
+        assert!(parse("pointsman store accept --live dc2 --confirm ess").is_err());
         assert!(parse("pointsman status --watch=1s --json").is_ok());
         assert!(parse("pointsman status --timeout soon").is_err());
         assert!(parse("pointsman --stack UPPER status").is_err());

@@ -18,7 +18,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 use shared::subject::Verb;
 
-use self::arguments::{Arguments, Command, Options, StackCommand};
+use self::arguments::{Arguments, Command, Options, StackCommand, StoreCommand};
 use self::failure::Failure;
 use self::link::Link;
 use self::terminal::Terminal;
@@ -123,6 +123,14 @@ async fn connected(
         Command::Automatic { switch, reason } => {
             let body = json!({ "switch": switch.word(), "reason": reason });
             change(Verb::Automatic, body).await?;
+        }
+        Command::Store(StoreCommand::Accept {
+            live,
+            confirm,
+            reason,
+        }) => {
+            let body = json!({ "live": live, "confirm": confirm, "reason": reason });
+            change(Verb::StoreAccept, body).await?;
         }
         Command::WatchEvents => Box::pin(events::watch(link, terminal)).await?,
         Command::Provision {

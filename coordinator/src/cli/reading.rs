@@ -78,6 +78,7 @@ pub(crate) fn shown(verb: Verb, value: &Value, terminal: Terminal) -> Result<Str
         | Verb::Release
         | Verb::Automatic
         | Verb::Acknowledge
+        | Verb::StoreAccept
         | Verb::StackApply => screen::refusal::done(&read(value)?),
     })
 }

@@ -411,7 +411,8 @@ fn about(ask: &Ask) -> (Option<ProposalId>, Option<RunId>) {
         Ask::Reject { proposal, .. } => (Some(*proposal), None),
         Ask::Resume { run, .. } | Ask::Abandon { run, .. } => (None, Some(*run)),
         Ask::ResumePast(past) => (None, Some(past.run)),
-        Ask::Hold { .. }
+        Ask::AcceptStore { .. }
+        | Ask::Hold { .. }
         | Ask::Release { .. }
         | Ask::Automatic { .. }
         | Ask::Acknowledge { .. }

@@ -35,7 +35,7 @@ fn nothing_at_all_is_all_defaults() {
 }
 
 /// Request, payload, and what the refusal says.
-const WRONG: [(Verb, &str, &str); 27] = [
+const WRONG: [(Verb, &str, &str); 31] = [
     (
         Verb::Automatic,
         "",
@@ -137,6 +137,26 @@ const WRONG: [(Verb, &str, &str); 27] = [
         Verb::Acknowledge,
         "{\"alarm\": \"break-glass\"}",
         "reason: found nothing",
+    ),
+    (
+        Verb::StoreAccept,
+        "{\"live\": \"dc2\", \"confirm\": \"ess\"}",
+        "reason: found nothing; allowed: a text",
+    ),
+    (
+        Verb::StoreAccept,
+        "{\"live\": \"DC 2\", \"confirm\": \"ess\", \"reason\": \"x\"}",
+        "live: found \"DC 2\"; allowed: the name of the site that is live",
+    ),
+    (
+        Verb::StoreAccept,
+        "{\"live\": \"dc2\", \"confirm\": \"Ess\", \"reason\": \"x\"}",
+        "confirm: found \"Ess\"; allowed: \"ess\", the stack's name",
+    ),
+    (
+        Verb::StoreAccept,
+        "{\"live\": \"dc2\", \"confirm\": \"ess\", \"reason\": \"x\", \"yes\": true}",
+        "yes: found an unknown field",
     ),
     (
         Verb::History,

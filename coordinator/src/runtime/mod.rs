@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bus::{Bucket, ConnectError, Connection, Manner, ServiceRequest, SubscribeError};
-use decision::{Core, Fresh, Identity, Input, Now};
+use decision::{Core, Fresh, Identity, Input, Now, Seen};
 use shared::clock::{Millis, Mono};
 use shared::id::ProcessId;
 use shared::subject::Subject;
@@ -26,6 +26,7 @@ use crate::contingency::{Contingencies, SignerError};
 use crate::ears::{Ears, Heard};
 use crate::event::Event;
 use crate::leadership::{Campaign, LeadView, Order};
+use crate::memory::{Keeper, MemoryError};
 use crate::operator::{Desk, Situation};
 use crate::store::Snapshot;
 use crate::{clock, mirror, opening};
@@ -42,6 +43,9 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Why a coordinator could not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
+    /// What the store has shown cannot be remembered.
+    #[error("what this coordinator has seen of the store is not known")]
+    Memory(#[from] MemoryError),
     /// The bus settings cannot work.
     #[error("the bus cannot be used")]
     Connect(#[source] ConnectError),
@@ -88,6 +92,8 @@ pub struct Runtime {
     next_beat: Mono,
     stack_revision: Option<u64>,
     contingencies: Contingencies,
+    keeper: Keeper,
+    halted: bool,
     stopping: bool,
 }
 
@@ -102,6 +108,7 @@ impl Runtime {
             source,
         })?;
         let contingencies = Contingencies::open(config.signing_seed_file.as_deref())?;
+        let keeper = Keeper::open(&config.state_dir, &config.stack, &config.site)?;
         let process = ProcessId::new(Uuid::now_v7());
         let connect = async |purpose, manner| {
             Connection::connect(config.settings(purpose), manner)
@@ -118,8 +125,12 @@ impl Runtime {
             process,
         };
         tokio::spawn(opening::command(config.clone(), sender.clone()));
+        let mut core = Core::new(identity, clock::now());
+        core.handle(clock::now(), Input::Remembered(keeper.memory().clone()));
         Ok(Self {
-            core: Core::new(identity, clock::now()),
+            core,
+            keeper,
+            halted: false,
             process,
             ears,
             telemetry,
@@ -153,6 +164,7 @@ impl Runtime {
         let sleep = tokio::time::sleep(Duration::ZERO);
         tokio::pin!(sleep);
         loop {
+            self.tell_halt();
             self.perform();
             sleep.as_mut().reset(Instant::now() + self.pause());
             tokio::select! {
@@ -160,6 +172,7 @@ impl Runtime {
                 () = &mut stop => break,
                 () = &mut sleep => self.wake().await,
                 worked = worked(&mut self.work) => self.worked(worked),
+                () = self.keeper.written() => {}
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event).await?,
                     None => return Err(RuntimeError::Closed),
@@ -176,6 +189,29 @@ impl Runtime {
         }
         self.end().await;
         Ok(())
+    }
+
+    /// Says loudly that the store shows less than was seen of it, and that it is believed again.
+    fn tell_halt(&mut self) {
+        let halt = self.core.memory().halt.as_ref();
+        if halt.is_some() == self.halted {
+            return;
+        }
+        self.halted = halt.is_some();
+        let Some(halt) = halt else {
+            tracing::warn!("the store is believed again: an operator accepted it as it is");
+            return;
+        };
+        let words = |seen: Option<Seen>| {
+            seen.map_or_else(|| "no ticket".to_owned(), |seen| seen.to_string())
+        };
+        tracing::error!(
+            reason = %halt,
+            remembered = words(halt.remembered),
+            shown = words(halt.shown),
+            "the store shows less than was seen of it: all automation is halted until an operator accepts it with \
+             `pointsman store accept`"
+        );
     }
 
     /// Time until the next beat, the core's own wake, or the end of the lease.
@@ -207,6 +243,9 @@ impl Runtime {
 
     /// Once a second: judge the own ears, let time pass, say what is heard.
     async fn beat(&mut self, now: Now) {
+        if let Some(reason) = self.keeper.stuck(now.mono) {
+            self.resign(now, reason);
+        }
         self.ears.looped(now.mono.since(self.next_beat));
         self.next_beat = now.mono.after(Millis::from_duration(BEAT));
         self.core
@@ -278,8 +317,11 @@ impl Runtime {
                 }
             }
             Event::Mirrored(found) => self.mirrored(now, *found),
-            Event::TicketSeen(ticket) => {
-                self.core.handle(now, Input::TicketSeen { ticket: *ticket });
+            Event::TicketSeen(found) => {
+                let (revision, ticket) = found.unzip();
+                let revision = revision.unwrap_or_default();
+                self.core
+                    .handle(now, Input::TicketSeen { ticket, revision });
             }
             Event::Reported { site, node, report } => {
                 self.core.handle(
@@ -353,12 +395,13 @@ impl Runtime {
         }
         let leader = self.lead_view.borrow().leader.clone();
         let durable = found.durable.map(|(_, durable)| durable);
-        let ticket = found.ticket.map(|(_, ticket)| ticket);
+        let (revision, ticket) = found.ticket.unzip();
         self.core.handle(
             now,
             Input::Mirrored {
                 durable,
                 ticket,
+                revision: revision.unwrap_or_default(),
                 leader,
             },
         );

@@ -90,9 +90,10 @@ impl Runtime {
                 );
             }
             Worked::Written(store, Persisted::Done) => self.work = Work::Ready(Box::new(store)),
-            Worked::Written(store, Persisted::TicketWritten { ticket }) => {
+            Worked::Written(store, Persisted::TicketWritten { ticket, revision }) => {
                 self.work = Work::Ready(Box::new(store));
-                self.core.handle(now, Input::TicketWritten { ticket });
+                self.core
+                    .handle(now, Input::TicketWritten { ticket, revision });
             }
             Worked::Written(store, Persisted::TicketConflict { found }) => {
                 tracing::error!("the ticket in the store is not the one that was written last");
@@ -117,21 +118,27 @@ impl Runtime {
             );
         }
         let durable = found.durable.map(|(_, durable)| durable);
-        let ticket = found.ticket.map(|(_, ticket)| ticket);
+        let (revision, ticket) = found.ticket.unzip();
         self.core.handle(
             now,
             Input::Led {
                 term,
                 durable,
                 ticket,
+                revision: revision.unwrap_or_default(),
                 fresh: fresh(),
             },
         );
     }
 
-    /// Does what the core ordered, up to the next write that must be waited for.
+    /// Does what the core ordered, up to the next write that must be waited for. A leader does nothing by what it has
+    /// seen of the store before that is on its own disk.
     pub(super) fn perform(&mut self) {
         while !matches!(self.work, Work::TakingOver(_) | Work::Writing(_)) {
+            let kept = self.keeper.keep(self.core.memory(), clock::mono());
+            if !kept && self.leading.is_some() {
+                return;
+            }
             let Some(output) = self.core.poll_output() else {
                 return;
             };
@@ -216,7 +223,7 @@ impl Runtime {
     }
 
     /// Gives the lead up because this process cannot serve it.
-    fn resign(&mut self, now: Now, reason: String) {
+    pub(super) fn resign(&mut self, now: Now, reason: String) {
         if let Some(leading) = &self.leading {
             self.orders.send_replace(Order::Resign(leading.term));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use decision::{DatabaseView, SiteView, StatusView};
+use decision::{DatabaseView, Seen, SiteView, StatusView, StoreView};
 use shared::id::SiteName;
 use shared::stack::SiteRole;
 use shared::wire::{DatabaseRole, DatabaseState, Severity};
@@ -20,6 +20,9 @@ pub fn render(view: &StatusView) -> String {
         "  ",
         &format!("phase {}: {}", view.phase.word(), view.phase_why),
     ));
+    if let Some(store) = &view.store {
+        text.push_str(&halted(store));
+    }
     if let Some(hold) = &view.hold {
         text.push_str(&paragraph("HOLD ", "     ", hold));
     }
@@ -36,6 +39,24 @@ pub fn render(view: &StatusView) -> String {
         text.push('\n');
         text.push_str(&paragraph("next: ", "      ", next));
     }
+    text
+}
+
+/// What was seen of the store and what it shows: nothing automatic is done while these are apart.
+fn halted(store: &StoreView) -> String {
+    let since = store
+        .since
+        .map_or_else(String::new, |at| format!("since {}: ", at.rfc3339()));
+    let words =
+        |seen: Option<Seen>| seen.map_or_else(|| "no ticket".to_owned(), |seen| seen.to_string());
+    let first = format!("{since}{}", store.summary);
+    let second = format!(
+        "seen was {}, shown is {}; nothing is proposed, approved, ordered or granted until an operator accepts that",
+        words(store.remembered),
+        words(store.shown)
+    );
+    let mut text = paragraph("STORE ", "      ", &first);
+    text.push_str(&paragraph("      ", "      ", &second));
     text
 }
 

@@ -9,6 +9,7 @@
 mod crowd;
 mod garbage;
 mod lead;
+mod memory;
 mod operators;
 mod rig;
 mod settings;

@@ -4,11 +4,11 @@ use coordinator::reply::ProposalsReply;
 use coordinator::screen;
 use decision::{
     AgentView, DatabaseView, FindingCode, FindingView, Phase, ProposalState, ReadinessView,
-    RunState, SeenByView, SiteView, StatusView, WorkloadsView,
+    RunState, Seen, SeenByView, SiteView, StatusView, StoreView, WorkloadsView,
 };
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
-use shared::id::{Actor, DatabaseName, NodeName, ProposalId, StackName};
+use shared::id::{Actor, DatabaseName, NodeName, Nonce, ProposalId, StackName};
 use shared::lsn::{LagBytes, Lsn, Timeline};
 use shared::stack::SiteRole;
 use shared::wire::{DatabaseRole, DatabaseState, Severity};
@@ -166,6 +166,7 @@ fn status() -> StatusView {
             ],
             break_glass: vec!["available in dc2, by a plan of 42 s ago".to_owned()],
         },
+        store: None,
         leases: leases(),
         automatic: Some(automatic()),
         open_proposal: Some(ProposalId::new(Uuid::from_u128(0x2a))),
@@ -178,6 +179,37 @@ fn status() -> StatusView {
 #[test]
 fn status_of_a_lost_site() {
     golden("status-lost", &screen::status::render(&status()));
+}
+
+#[test]
+fn status_of_a_store_that_shows_less() {
+    let seen = |epoch, revision| Seen {
+        incarnation: Nonce::new(Uuid::from_u128(0x5eed << 100)),
+        epoch: Epoch(epoch),
+        revision,
+    };
+    let why =
+        "the store shows epoch 1, this coordinator has seen epoch 3: the store has lost writes";
+    let mut view = StatusView {
+        summary: format!("ess: dc1 is live, UNPROTECTED; {why}"),
+        store: Some(StoreView {
+            summary: why.to_owned(),
+            since: Some(NOON),
+            remembered: Some(seen(3, 48_113)),
+            shown: Some(seen(1, 40_007)),
+        }),
+        next: Some("pointsman store accept --live SITE --confirm STACK --reason TEXT".to_owned()),
+        ..status()
+    };
+    golden("status-store", &screen::status::render(&view));
+    view.store = Some(StoreView {
+        summary: "agent dc2/dc2-db has obeyed epoch 3 and the store shows epoch 1: the store has lost writes"
+            .to_owned(),
+        since: None,
+        remembered: Some(seen(1, 12)),
+        shown: None,
+    });
+    golden("status-store-doubt", &screen::status::render(&view));
 }
 
 #[test]
@@ -202,6 +234,7 @@ fn status_of_a_follower_without_a_stack() {
         sites: Vec::new(),
         findings: Vec::new(),
         readiness,
+        store: None,
         leases: Vec::new(),
         automatic: None,
         open_proposal: None,

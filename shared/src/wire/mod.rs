@@ -20,6 +20,6 @@ pub use self::v1::heartbeat::{
     Heartbeat, HostSample, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample,
     PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample, Unfit, WorkloadSample,
 };
-pub use self::v1::observation::{Observation, SightingChannel, SiteSighting};
+pub use self::v1::observation::{Observation, SightingChannel, SiteSighting, StoreHalt};
 pub use self::v1::report::{PROGRESS_BEGUN, ProofLine, Report, ReportState};
 pub use self::v1::ticket::{AutomaticOff, Lease, LeasePromise, Ticket};

@@ -19,6 +19,7 @@ fn ticket() -> Ticket {
         changed_at: UnixMillis(1_790_000_000_000),
         confirmed_by: Some(NodeName::new("dc2-db").unwrap()),
         confirmations: 3,
+        accepted: 0,
         leases: BTreeMap::new(),
         automatic_off: None,
     }

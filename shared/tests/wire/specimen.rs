@@ -18,7 +18,7 @@ use shared::wire::{
     DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample, Grant,
     Heartbeat, HostSample, LeaseSample, LeaseStanding, Observation, PeerChannel, PeerOutcome,
     PeerSample, ProbeRequest, PromotionObstacle, ReceiverSample, ReceiverStatus, ScaleTarget,
-    SenderSample, SightingChannel, SiteSighting, SlotName, Unfit, WorkloadSample,
+    SenderSample, SightingChannel, SiteSighting, SlotName, StoreHalt, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -301,6 +301,14 @@ pub(crate) fn observations() -> Vec<(&'static str, Observation)> {
                 Some((node("dc3-db"), SightingChannel::WalReceiver)),
             ),
         ],
+        store: None,
+    };
+    let halted = Observation {
+        store: Some(StoreHalt {
+            accepted: 1_790_000_000_456,
+            why: "the store shows epoch 1, this coordinator has seen epoch 3".to_owned(),
+        }),
+        ..fit.clone()
     };
     let unfit = Observation {
         leads: false,
@@ -309,7 +317,11 @@ pub(crate) fn observations() -> Vec<(&'static str, Observation)> {
         sites: Vec::new(),
         ..fit.clone()
     };
-    vec![("observation-leading", fit), ("observation-unfit", unfit)]
+    vec![
+        ("observation-leading", fit),
+        ("observation-unfit", unfit),
+        ("observation-halted", halted),
+    ]
 }
 
 /// One command for every kind of action.

@@ -202,6 +202,7 @@ impl Leader {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            accepted: 0,
             leases: std::collections::BTreeMap::new(),
             automatic_off: None,
         };

@@ -182,6 +182,7 @@ impl Coordinators {
             term: Term(term.into()),
             durable: Some(Box::new((*tables.durables.get(durable)).clone())),
             ticket: Some((*tables.tickets.get(ticket)).clone()),
+            revision: 0,
             fresh: Fresh(Uuid::from_u128(u128::from(term) << 64)),
         };
         core.handle(self.now(seat, time), input);
@@ -204,6 +205,7 @@ impl Coordinators {
                 term: Term(1),
                 durable: None,
                 ticket: None,
+                revision: 0,
                 fresh: Fresh(Uuid::from_u128(1)),
             },
         );
@@ -300,7 +302,11 @@ impl Coordinators {
                 }
                 Output::Persist(Persist::Ticket { to, .. }) => {
                     opening.ticket = tables.tickets.keep(to.clone());
-                    core.handle(self.now(0, time), Input::TicketWritten { ticket: to });
+                    let written = Input::TicketWritten {
+                        ticket: to,
+                        revision: 0,
+                    };
+                    core.handle(self.now(0, time), written);
                 }
                 Output::Persist(Persist::Stack { .. })
                 | Output::Record(_)
@@ -338,7 +344,13 @@ impl Coordinators {
             Told::Beat(heard) => self.beat(core, seat, time, heard),
             Told::Written(ticket) => {
                 let ticket = (*tables.tickets.get(ticket)).clone();
-                core.handle(now, Input::TicketWritten { ticket });
+                core.handle(
+                    now,
+                    Input::TicketWritten {
+                        ticket,
+                        revision: 0,
+                    },
+                );
             }
             Told::Conflict(ticket) => {
                 let found = Some((*tables.tickets.get(ticket)).clone());
@@ -421,6 +433,7 @@ impl Coordinators {
             stack_version: Some(VERSION),
             fitness: Fitness::Fit,
             sites: vec![sees(0)],
+            store: None,
         };
         let input = Input::Observed {
             site: site(usize::from(other) + 1),

@@ -90,6 +90,7 @@ impl World {
         let input = Input::Mirrored {
             durable: durable.cloned().map(Box::new),
             ticket: ticket.value.clone(),
+            revision: ticket.revision,
             leader: leader.map(|lead| (lead.site.clone(), Term(lead.term))),
         };
         if let Some(newer) = newer {
@@ -178,7 +179,7 @@ impl World {
         seat.known = (content.state.revision, content.stack.revision);
         let durable: Option<Durable> = content.state.value;
         seat.written.clone_from(&durable);
-        let ticket = content.ticket.value;
+        let (ticket, revision) = (content.ticket.value, content.ticket.revision);
         if let Some((version, stack)) = content.stack.value {
             self.deliver(
                 site,
@@ -199,6 +200,7 @@ impl World {
                 term,
                 durable: durable.map(Box::new),
                 ticket,
+                revision,
                 fresh,
             },
         );

@@ -274,5 +274,6 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Acknowledge { .. } => "to acknowledge",
         Ask::Automatic { .. } => "to switch automatic mode",
         Ask::ApplyStack { .. } => "to apply a stack",
+        Ask::AcceptStore { .. } => "to accept the store",
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{Core, Durable, Identity};
+use decision::{Core, Durable, Identity, Input};
 use shared::clock::Mono;
 use shared::epoch::Epoch;
 use shared::id::{CommandId, NodeName, ProcessId, SiteName};
@@ -92,7 +92,9 @@ impl Seat {
             site: self.site.clone(),
             process: ProcessId::new(process),
         };
-        self.core = Core::new(identity, self.clock.now(time));
+        let (now, memory) = (self.clock.now(time), self.core.memory().clone());
+        self.core = Core::new(identity, now);
+        self.core.handle(now, Input::Remembered(memory));
         self.up = true;
         self.sequence = 0;
         self.lead_seen = None;

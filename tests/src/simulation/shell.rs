@@ -194,8 +194,8 @@ impl World {
             (Written::Done { revision }, Persist::State(_)) => seat.known.0 = revision,
             (Written::Done { revision }, Persist::Stack { .. }) => seat.known.1 = revision,
             (Written::Done { .. }, Persist::Ticket { .. }) => {}
-            (Written::Ticket(ticket), _) => {
-                self.deliver(site, life, Input::TicketWritten { ticket });
+            (Written::Ticket(ticket, revision), _) => {
+                self.deliver(site, life, Input::TicketWritten { ticket, revision });
             }
             (Written::Conflict(found), _) => {
                 self.deliver(site, life, Input::TicketConflict { found });

@@ -56,7 +56,7 @@ pub(super) struct Lead {
 #[derive(Debug, Clone)]
 pub(super) enum Written {
     Done { revision: u64 },
-    Ticket(Ticket),
+    Ticket(Ticket, u64),
     Conflict(Option<Ticket>),
     Refused,
 }
@@ -138,7 +138,7 @@ impl Store {
             Persist::Ticket { from, to } => {
                 let found = self.ticket.value.as_ref();
                 if let Some(found) = found.filter(|found| found.same_right(to)) {
-                    return Written::Ticket(found.clone());
+                    return Written::Ticket(found.clone(), self.ticket.revision);
                 }
                 let fits = match (from, found) {
                     (Some(from), Some(found)) => from.same_right(found),
@@ -152,7 +152,7 @@ impl Store {
                 let written = to.clone().in_place_of(found);
                 self.ticket.value = Some(written.clone());
                 self.ticket.revision += 1;
-                Written::Ticket(written)
+                Written::Ticket(written, self.ticket.revision)
             }
         }
     }

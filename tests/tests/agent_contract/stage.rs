@@ -97,6 +97,7 @@ impl Stage {
             changed_at: UnixMillis(0),
             confirmed_by: None,
             confirmations: 0,
+            accepted: 0,
             leases: BTreeMap::new(),
             automatic_off: None,
         };

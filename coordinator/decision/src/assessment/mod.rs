@@ -17,6 +17,7 @@ use crate::durable::Durable;
 use crate::finding::{Finding, FindingCode, gravity, row_of};
 use crate::inventory::Inventory;
 use crate::leasing::LeaseWatch;
+use crate::memory::Halt;
 use crate::sighting::{ObserverVote, OwnEars, observe};
 
 /// All that an assessment looks at.
@@ -37,6 +38,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) detector: &'a Detector,
     /// Something wrong with the store, as a sentence.
     pub(crate) store_fault: Option<&'a str>,
+    /// The store shows less than this coordinator remembers.
+    pub(crate) store_halt: Option<&'a Halt>,
     /// What was seen of the leases in the ticket.
     pub(crate) leases: &'a LeaseWatch,
     /// Now.

@@ -5,8 +5,9 @@ use shared::clock::Millis;
 use super::{Scene, found};
 use crate::candidate::choose;
 use crate::finding::{Finding, FindingCode};
-use crate::glass::{alarms, explains};
+use crate::glass::alarms;
 use crate::sighting::{NoVote, Vote, unfit_words};
+use crate::trusting::doubts;
 
 /// A loop later than this is worth a word.
 const SLOW_LOOP: Millis = Millis::seconds(1);
@@ -142,27 +143,11 @@ fn store(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
     if let Some(fault) = scene.store_fault {
         found(findings, FindingCode::StoreRegressed, fault);
     }
-    let Some(ticket) = scene.ticket else {
-        return;
-    };
-    let ahead = scene
-        .inventory
-        .agents()
-        .filter(|(_, _, agent)| agent.heartbeat.epoch > ticket.epoch)
-        .find(|(site, node, _)| !explains(scene.inventory, ticket, site, node));
-    if let Some((site, node, agent)) = ahead {
-        let sentence = format!(
-            "agent {site}/{node} has obeyed epoch {} and the store shows epoch {}: the store has lost writes",
-            agent.heartbeat.epoch, ticket.epoch
-        );
-        found(findings, FindingCode::StoreRegressed, sentence);
+    if let Some(halt) = scene.store_halt {
+        found(findings, FindingCode::StoreRegressed, halt.to_string());
     }
-    if scene.durable.epoch_max > ticket.epoch {
-        let sentence = format!(
-            "the state was written in epoch {} and the ticket shows epoch {}: the store has lost writes",
-            scene.durable.epoch_max, ticket.epoch
-        );
-        found(findings, FindingCode::StoreRegressed, sentence);
+    for doubt in doubts(scene) {
+        found(findings, FindingCode::StoreRegressed, doubt);
     }
 }
 

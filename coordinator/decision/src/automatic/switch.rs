@@ -75,7 +75,8 @@ impl Core {
             return;
         };
         let busy = self.clocks.ticket_pending || self.automatic.switch_pending;
-        let free = self.leads() && !busy && self.store_fault.is_none();
+        let believed = self.store_fault.is_none() && self.stopping_halt().is_none();
+        let free = self.leads() && !busy && believed;
         if !free || have.automatic_off == wanted {
             return;
         }

@@ -33,6 +33,9 @@ const NOT_WAIVABLE: [&str; 4] = ["revoke", "wait", "grant", "promote"];
 impl Core {
     /// Goes on with the run as far as it can be gone.
     pub(crate) fn advance_run(&mut self, now: Now) {
+        if self.going_run().is_none() || self.distrust(now).is_some() {
+            return;
+        }
         loop {
             let Some(run) = self.going_run() else {
                 return;

@@ -10,10 +10,11 @@ use crate::plan::{Step, Work};
 
 impl Core {
     /// The store acknowledged a ticket.
-    pub(crate) fn ticket_written(&mut self, now: Now, ticket: Ticket) {
+    pub(crate) fn ticket_written(&mut self, now: Now, ticket: Ticket, revision: u64) {
         self.clocks.ticket_pending = false;
         self.automatic.switch_pending = false;
-        self.see(ticket.incarnation, ticket.epoch);
+        self.settle_acceptance(now, &ticket);
+        self.saw_written(&ticket, revision);
         self.ticket = Some(ticket);
         self.touch();
         self.settle_ticket_steps(now);
@@ -23,14 +24,16 @@ impl Core {
     pub(crate) fn ticket_conflict(&mut self, now: Now, found: Option<Ticket>) {
         self.clocks.ticket_pending = false;
         self.automatic.switch_pending = false;
+        self.accepting = None;
         let wanted = self.due_ticket(now).map(|(_, ticket)| ticket);
         if let Some((found, wanted)) = found.as_ref().zip(wanted)
             && found.same_right(&wanted)
         {
             // The write had arrived, only its acknowledgement was lost.
-            self.ticket_written(now, found.clone());
+            self.ticket_written(now, found.clone(), 0);
             return;
         }
+        self.saw_conflict(now, found.as_ref());
         let shown = found.as_ref().map_or_else(
             || "no ticket".to_owned(),
             |ticket| format!("epoch {} held by {}", ticket.epoch, ticket.holder),
@@ -54,7 +57,6 @@ impl Core {
                 have.incarnation == found.incarnation && have.epoch <= found.epoch
             })
         {
-            self.see(found.incarnation, found.epoch);
             self.ticket = Some(found);
         }
     }
@@ -133,6 +135,7 @@ impl Core {
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
+            accepted: have.accepted,
             leases: std::collections::BTreeMap::new(),
             automatic_off: self.automatic_off(),
         })

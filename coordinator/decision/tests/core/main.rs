@@ -3,8 +3,10 @@
 //! ```text
 //! world      three sites with agents and real cores, driven second by second, without faults of its own
 //! script     text scenarios and what the operator reads, compared byte for byte
+//! asking     what an operator asks in a script
 //! anew       a store that was made anew
 //! automatic  every rule of automatic mode with a case and a near miss
+//! regressed  a store that shows less than was seen of it
 //! findings   every finding with a golden case and a near miss
 //! glass      plans for the loss of the store, and what becomes of one that was used
 //! tables     the tables are whole: phases, moves, findings, inputs
@@ -16,6 +18,8 @@
 #[cfg(test)]
 mod anew;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod automatic;
 #[cfg(test)]
 mod findings;
@@ -23,6 +27,8 @@ mod findings;
 mod glass;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod regressed;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]

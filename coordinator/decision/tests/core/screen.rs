@@ -12,6 +12,19 @@ pub(crate) fn status(view: &StatusView) -> String {
         view.phase.word(),
         view.phase_why
     );
+    if let Some(store) = &view.store {
+        let known = |seen: Option<decision::Seen>| {
+            seen.map_or_else(|| "nothing".to_owned(), |s| s.to_string())
+        };
+        let (seen, shown) = (known(store.remembered), known(store.shown));
+        let certain = store.since.map_or("not certain", |_| "certain");
+        writeln!(
+            text,
+            "  STORE {certain}: {}; seen {seen}; shown {shown}",
+            store.summary
+        )
+        .unwrap();
+    }
     for finding in &view.findings {
         writeln!(
             text,

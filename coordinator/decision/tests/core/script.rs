@@ -1,7 +1,6 @@
 //! Text scenarios: each line is something that happens or is asked; what the operator reads is compared byte
 //! for byte with `expected/`. `POINTSMAN_GOLDEN=overwrite` writes it anew, for a person to review.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -11,9 +10,10 @@ use shared::refusal::Refusal;
 use shared::stack::Mode;
 use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
 
+use crate::asking::{self, overrides};
 use crate::screen;
 use crate::world::{
-    Fault, Renews, What, World, in_mode, node, powered_off, self_fencing, site, two_standbys,
+    Fault, Renews, Store, What, World, in_mode, node, powered_off, self_fencing, site, two_standbys,
 };
 
 /// A scenario being told.
@@ -92,17 +92,6 @@ fn tell(name: &str, script: &str) -> String {
         telling.show_news();
     }
     telling.text
-}
-
-/// The rules that a line overrides.
-fn overrides(words: &[&str]) -> BTreeMap<String, String> {
-    let rules = [
-        ("overriding-rpo", "rpo", "we accept the loss"),
-        ("overriding-grade", "fence-grade", "the hall is flooded"),
-    ];
-    let said = rules.iter().filter(|(word, ..)| words.contains(word));
-    said.map(|(_, rule, reason)| ((*rule).to_owned(), (*reason).to_owned()))
-        .collect()
 }
 
 impl Telling {
@@ -188,6 +177,12 @@ impl Telling {
                     ..have
                 });
             }
+            ["obeyed", name, epoch] => {
+                world.agent(name).epoch = shared::epoch::Epoch(epoch.parse().unwrap());
+            }
+            ["store-copied"] => world.copy = Some(world.store.clone()),
+            ["store-restored"] => world.store = world.copy.clone().unwrap(),
+            ["store-made-anew"] => world.store = Store::default(),
             ["lag", name, bytes] => world.database(name).lsn -= bytes.parse::<u64>().unwrap(),
             ["break-replication", name] => world.database(name).receiving = false,
             ["next", kind, "fails", ..] => self.fault(kind, What::Fails(words[3..].join(" "))),
@@ -283,31 +278,14 @@ impl Telling {
                 alarm: Alarm::BreakGlass,
                 reason: reason(1),
             },
-            (["automatic", word, ..], _, _) => Ask::Automatic {
-                on: *word == "on",
-                reason: reason(2),
-            },
-            (["apply", "mode", "approval"], _, _) => {
-                let (version, mut stack) = self.world.store.stack.clone().unwrap();
-                stack.policy.mode = Mode::Approval;
-                Ask::ApplyStack {
-                    stack: Box::new(stack),
-                    replaces: Some(version),
-                }
-            }
-            (["apply", "confirm", span], _, _) => {
-                let (version, mut stack) = self.world.store.stack.clone().unwrap();
-                stack.policy.confirm_ms = span.parse().unwrap();
-                Ask::ApplyStack {
-                    stack: Box::new(stack),
-                    replaces: Some(version),
-                }
-            }
             (["remember-digest"], Some(proposal), _) => {
                 self.digest = Some(proposal.digest.short().to_owned());
                 return true;
             }
-            _ => return false,
+            (words, ..) => match asking::of_stack_and_store(&self.world, words) {
+                Some(ask) => ask,
+                None => return false,
+            },
         };
         self.world.ask(ask);
         true

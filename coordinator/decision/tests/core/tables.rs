@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use decision::{
-    Alarm, ApprovalRequest, Ask, Core, Durable, Fresh, Input, MOVES, Phase, RequestId, Unanswered,
-    find,
+    Alarm, ApprovalRequest, Ask, Core, Durable, Fresh, Input, MOVES, Memory, Phase, RequestId,
+    Unanswered, find,
 };
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
@@ -194,6 +194,10 @@ fn inputs(world: &World) -> Vec<Input> {
             proposal: proposal.0,
             reason: reason(),
         },
+        Ask::AcceptStore {
+            live: site("dc2"),
+            reason: reason(),
+        },
         Ask::Resume {
             run,
             waive: None,
@@ -296,26 +300,31 @@ fn inputs(world: &World) -> Vec<Input> {
             version: StackVersion(3),
             stack,
         },
+        Input::Remembered(Memory::default()),
         Input::Mirrored {
             durable: None,
             ticket: None,
+            revision: 0,
             leader: None,
         },
         Input::Mirrored {
             durable: state.clone().map(Box::new),
             ticket: other.clone(),
+            revision: 3,
             leader: Some((site("dc3"), Term(9))),
         },
         Input::Led {
             term: Term(9),
             durable: None,
             ticket: None,
+            revision: 0,
             fresh,
         },
         Input::Led {
             term: Term(9),
             durable: state.map(Box::new),
             ticket: ticket.clone(),
+            revision: 2,
             fresh,
         },
         Input::LeadLost { reason: reason() },
@@ -324,12 +333,14 @@ fn inputs(world: &World) -> Vec<Input> {
             found: other.clone(),
         },
     ];
-    inputs.extend(other.clone().map(|ticket| Input::TicketSeen { ticket }));
-    inputs.extend(
-        other
-            .or(ticket)
-            .map(|ticket| Input::TicketWritten { ticket }),
-    );
+    inputs.extend([None, other.clone()].map(|ticket| Input::TicketSeen {
+        ticket,
+        revision: 1,
+    }));
+    inputs.extend(other.or(ticket).map(|ticket| Input::TicketWritten {
+        ticket,
+        revision: 4,
+    }));
     inputs.extend(asks.map(|ask| Input::Asked {
         request: RequestId(5),
         actor: Actor::new("bob"),

@@ -30,6 +30,18 @@ pub struct Observation {
     pub fitness: Fitness,
     /// What it hears, one entry a site.
     pub sites: Vec<SiteSighting>,
+    /// The store shows less than this coordinator has seen of it, and no operator has accepted that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreHalt>,
+}
+
+/// A coordinator does not believe the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreHalt {
+    /// The newest acceptance by an operator that it knows of: a later one outdates this word.
+    pub accepted: u64,
+    /// Why, as a sentence.
+    pub why: String,
 }
 
 impl Message for Observation {

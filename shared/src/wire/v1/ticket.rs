@@ -32,6 +32,10 @@ pub struct Ticket {
     /// Counts those writes.
     #[serde(default)]
     pub confirmations: u64,
+    /// The newest acceptance, by an operator, of a store that showed less than was seen of it. Who knows an older one
+    /// only takes up what the store shows; it grows, and a ticket that replaces another carries it over.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    pub accepted: u64,
     /// The leases of the holder's database agents, by node. A revocation carries them over, because what was
     /// promised tells how long to wait; a grant clears them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -49,6 +53,11 @@ pub struct AutomaticOff {
     pub by: Actor,
     /// Since when, for display.
     pub at: UnixMillis,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+const fn is_none_yet(accepted: &u64) -> bool {
+    *accepted == 0
 }
 
 /// What one database agent of the holder last wrote of its lease.

@@ -111,6 +111,7 @@ impl World {
             }
         }
         self.store.ticket = Some(ticket);
+        self.store.revision += 1;
     }
 
     fn mirror(&mut self, name: &SiteName) {
@@ -118,9 +119,8 @@ impl World {
             return;
         }
         if self.leader.as_ref() == Some(name) {
-            if let Some(ticket) = self.store.ticket.clone() {
-                self.tell(name, Input::TicketSeen { ticket });
-            }
+            let (ticket, revision) = (self.store.ticket.clone(), self.store.revision);
+            self.tell(name, Input::TicketSeen { ticket, revision });
             return;
         }
         if let Some((version, stack)) = self.store.stack.clone()
@@ -140,6 +140,7 @@ impl World {
         let input = Input::Mirrored {
             durable: self.store.durable.clone().map(Box::new),
             ticket: self.store.ticket.clone(),
+            revision: self.store.revision,
             leader: self.leader.clone().map(|leader| (leader, Term(self.term))),
         };
         self.tell(name, input);

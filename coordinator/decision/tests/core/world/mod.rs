@@ -33,6 +33,8 @@ const WALL: u64 = 1_790_000_000_000;
 pub(crate) struct Store {
     pub(crate) durable: Option<Durable>,
     pub(crate) ticket: Option<Ticket>,
+    /// The revision of the ticket's key.
+    pub(crate) revision: u64,
     pub(crate) stack: Option<(StackVersion, Stack)>,
 }
 
@@ -70,6 +72,8 @@ pub(crate) struct World {
     /// A leader that is to be lost at its n-th write from now on.
     pub(crate) lost_at_write: Option<u32>,
     pub(crate) ticket_lies: Option<Ticket>,
+    /// What the store held when it was copied.
+    pub(crate) copy: Option<Store>,
 }
 
 /// A site's name.
@@ -113,6 +117,7 @@ impl World {
             sequence: 0,
             lost_at_write: None,
             ticket_lies: None,
+            copy: None,
             stack,
         };
         world.furnish();
@@ -202,14 +207,18 @@ impl World {
         }
     }
 
-    /// Starts a site's coordinator anew: it knows nothing.
+    /// Starts a site's coordinator anew: it knows nothing but what is on its disk.
     pub(crate) fn start(&mut self, name: &SiteName) {
         let process = ProcessId::new(self.uuid());
         let identity = Identity {
             site: name.clone(),
             process,
         };
-        let core = Core::new(identity, self.instant());
+        let now = self.instant();
+        let mut core = Core::new(identity, now);
+        if let Some(before) = self.cores.get(name) {
+            core.handle(now, Input::Remembered(before.memory().clone()));
+        }
         self.cores.insert(name.clone(), core);
         self.stopped.remove(name);
     }
@@ -259,6 +268,7 @@ impl World {
             term: Term(self.term),
             durable: self.store.durable.clone().map(Box::new),
             ticket: self.store.ticket.clone(),
+            revision: self.store.revision,
             fresh: self.fresh(),
         };
         self.tell(name, input);
@@ -410,7 +420,15 @@ impl World {
                 if fits {
                     let written = to.in_place_of(found.as_ref());
                     self.store.ticket = Some(written.clone());
-                    self.tell(name, Input::TicketWritten { ticket: written });
+                    self.store.revision += 1;
+                    let revision = self.store.revision;
+                    self.tell(
+                        name,
+                        Input::TicketWritten {
+                            ticket: written,
+                            revision,
+                        },
+                    );
                 } else {
                     self.tell(name, Input::TicketConflict { found });
                 }
