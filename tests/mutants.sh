@@ -71,24 +71,30 @@ explained() {
     grep -qF -- "$(sed -E 's/^([^:]+):[0-9]+:[0-9]+: /\1: /' <<<"$1")" "$ROOT/tests/README.md"
 }
 
-trap drop_scratch EXIT
+drop_all() {
+    drop_scratch
+    [ -z "${WORK:-}" ] || rm -rf "$WORK"
+}
+trap drop_all EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 lock_cache
 cargo_tool cargo-mutants "$CARGO_MUTANTS_WANTED" "${POINTSMAN_CARGO_MUTANTS:-}"
+drop_scratch
 unlock_cache
 
-scratch
 OUTPUT=$CACHE/mutants
 mkdir -p "$OUTPUT"
+# The changed trees: not in the cache's own scratch, which whoever holds the lock next sweeps away.
+WORK=$(mktemp -d "$OUTPUT/work.XXXXXX")
 ARGUMENTS=(--dir "$ROOT" --output "$OUTPUT" --no-shuffle --colors never --no-times)
 for file in "${FILES[@]}"; do
     ARGUMENTS+=(--file "$file")
 done
 if [ -n "$SINCE" ]; then
-    git -C "$ROOT" diff "$SINCE" >"$SCRATCH/since.diff"
-    ARGUMENTS+=(--in-diff "$SCRATCH/since.diff")
+    git -C "$ROOT" diff "$SINCE" >"$WORK/since.diff"
+    ARGUMENTS+=(--in-diff "$WORK/since.diff")
 fi
 if [ -n "$LIST" ]; then
     "$TOOL" mutants "${ARGUMENTS[@]}" --list
@@ -99,7 +105,7 @@ rm -rf "$OUTPUT/mutants.out"
 OUTCOME=0
 # A tree of its own, built once and then changed again and again: little optimisation, no debugging symbols, and
 # fewer random cases, because a change that only one case in hundreds notices is not noticed.
-env -u RUSTFLAGS TMPDIR="$SCRATCH" CARGO_TARGET_DIR="$OUTPUT/target" PROPTEST_CASES=24 \
+env -u RUSTFLAGS TMPDIR="$WORK" CARGO_TARGET_DIR="$OUTPUT/target" PROPTEST_CASES=24 \
     CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_PROFILE_DEV_DEBUG=none CARGO_PROFILE_TEST_DEBUG=none \
     "$TOOL" mutants "${ARGUMENTS[@]}" --minimum-test-timeout 120 || OUTCOME=$?
 
