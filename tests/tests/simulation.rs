@@ -38,6 +38,9 @@ fn four_hundred_histories_are_safe_and_come_to_rest() {
         "lease vouched for by all peers",
         "old primary put into quarantine",
         "an agent found the store regressed",
+        "automatic mode acted",
+        "automatic-blocked",
+        "shadow-proposal",
     ] {
         assert!(
             summary.events.contains_key(kind),
@@ -93,4 +96,6 @@ fn noise_alone_proposes_nothing_wrong() {
     // A site that is cut off from everybody looks lost, and is proposed for.
     assert!(found.isolation >= 20, "{found:?}");
     assert!(found.played >= 100, "{found:?}");
+    // One that lasts is acted on.
+    assert!(found.automatic >= 1, "{found:?}");
 }

@@ -1,17 +1,21 @@
 //! What a leader can have known when it raised a proposal: kept beside the product, from what really arrived.
 
+use shared::epoch::StackVersion;
 use shared::id::SiteName;
+use shared::stack::Mode;
 
 use super::fault_kind::FaultKind;
 use super::world::World;
 
 /// Arrival times are known to the core within this: latency, drift, the rounding of ages.
-const SLACK: u64 = 150;
+pub(super) const SLACK: u64 = 150;
 
 /// The newest sending of a live message, for each knowing, observing and observed site.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     known: [[[u64; 3]; 3]; 3],
+    /// When each coordinator's newest observation arrived at another, and which stack it named.
+    words: [[(u64, Option<StackVersion>); 3]; 3],
 }
 
 impl Evidence {
@@ -34,9 +38,26 @@ impl Evidence {
         self.hear(at, from, sent);
     }
 
+    /// A coordinator has just handled another's newest word of the stack in force.
+    pub(super) const fn note_version(
+        &mut self,
+        at: usize,
+        from: usize,
+        now: u64,
+        version: Option<StackVersion>,
+    ) {
+        self.words[at][from] = (now, version);
+    }
+
+    /// When another coordinator was last heard, and which stack it named.
+    pub(super) const fn word_of(&self, at: usize, from: usize) -> (u64, Option<StackVersion>) {
+        self.words[at][from]
+    }
+
     /// A coordinator starts anew and knows nothing.
     pub(super) const fn forget(&mut self, site: usize) {
         self.known[site] = [[0; 3]; 3];
+        self.words[site] = [(0, None); 3];
     }
 }
 
@@ -53,10 +74,12 @@ impl World {
             Some((_, stack)) => stack.policy.clone(),
             None => return,
         };
+        if matches!(policy.mode, Mode::Shadow | Mode::Observe) {
+            let sentence = format!("I13: {leader} proposed in mode {:?}", policy.mode);
+            self.checker.violate(time, sentence);
+        }
         let borne = policy.silence_ms.0 + policy.confirm_ms.0;
-        let (at, of) = (self.index_of(leader), self.index_of(&live));
-        let newest = self.evidence.known[at].iter().map(|seen| seen[of]).max();
-        let newest = newest.unwrap_or_default();
+        let newest = self.newest_sign(leader);
         let held = self.clocks_hold() && !self.store_failed();
         if held && newest + borne > time + SLACK {
             let sentence = format!(
@@ -66,6 +89,13 @@ impl World {
             self.checker.violate(time, sentence);
         }
         self.check_cause(time.saturating_sub(borne + 3_000));
+    }
+
+    /// When the newest life sign of the live site was sent that a coordinator can know of.
+    pub(super) fn newest_sign(&self, leader: &SiteName) -> u64 {
+        let (at, of) = (self.index_of(leader), self.index_of(&self.live_site()));
+        let newest = self.evidence.known[at].iter().map(|seen| seen[of]).max();
+        newest.unwrap_or_default()
     }
 
     /// I21: one link, host, server, observer or clock that is at fault never causes a proposal.

@@ -144,6 +144,8 @@ impl World {
             } => {
                 let of = self.index_of(&from);
                 self.evidence.learn(at, of, told, sent);
+                self.evidence
+                    .note_version(at, of, time, observation.stack_version);
                 Input::Observed {
                     site: from,
                     observation: Rc::unwrap_or_clone(observation),

@@ -1,13 +1,14 @@
 //! What an agent does about its site's right to be live: renews it, stops its database when it cannot, keeps an
 //! old primary down. The lease itself is the real one.
 
+use agent::automatic::Stance;
 use agent::lease::{Attempt, Lease, Reading, Terms, Verdict};
 use agent::ledger::Fenced;
 use agent::vow::Vows;
 use shared::clock::Millis;
 use shared::epoch::{Epoch, StackVersion};
 use shared::id::NodeName;
-use shared::stack::LeasePolicy;
+use shared::stack::{LeasePolicy, Mode, Policy};
 use shared::wire::{DeadmanKind, LeasePromise, LeaseSample, LeaseStanding, Ticket};
 
 use super::Flaw;
@@ -21,7 +22,7 @@ const TICK: u64 = 500;
 
 /// What outlives a process is marked so; the rest is forgotten with it.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Keeper {
     /// The policy that is kept, from the last stack that was seen; outlives the process.
     pub(super) policy: Option<(StackVersion, LeasePolicy)>,
@@ -36,12 +37,33 @@ pub(super) struct Keeper {
     stopped: bool,
     /// The host wants the database started, and the gate holds it back.
     pub(super) wants_start: bool,
+    /// How it takes orders that nobody approved, by the newest stack seen; outlives the process.
+    pub(super) stance: Stance,
     /// What was vowed to peers; the span of it is on the disk too.
     pub(super) vows: Vows,
     promised: Option<LeasePromise>,
     pub(super) regressed: bool,
     /// The world's time at which the last renewal that was accepted, or vouched for, was sent.
     pub(super) renewed_at: Option<u64>,
+}
+
+impl Default for Keeper {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            wanted: None,
+            lease: None,
+            has_deadman: false,
+            has_gate: false,
+            stopped: false,
+            wants_start: false,
+            stance: Stance::NotAllowed(None),
+            vows: Vows::default(),
+            promised: None,
+            regressed: false,
+            renewed_at: None,
+        }
+    }
 }
 
 impl Keeper {
@@ -108,7 +130,13 @@ impl Keeper {
     }
 
     /// Another stack is in force.
-    pub(super) fn learn(&mut self, version: StackVersion, policy: &LeasePolicy) {
+    pub(super) fn learn(&mut self, version: StackVersion, policy: &Policy) {
+        self.stance = if policy.mode == Mode::Automatic {
+            Stance::Allowed(version)
+        } else {
+            Stance::NotAllowed(Some(version))
+        };
+        let policy = &policy.lease;
         if self.policy.is_none() {
             self.policy = Some((version, policy.clone()));
         }
@@ -205,7 +233,7 @@ impl World {
             && self.store.reachable(&self.network, &worker.site)
             && let Some((version, stack)) = self.store.shown_stack(now)
         {
-            worker.keeper.learn(*version, &stack.policy.lease);
+            worker.keeper.learn(*version, &stack.policy);
         }
     }
 
@@ -308,7 +336,7 @@ impl World {
         let time = self.time;
         let late = self.flaw == Some(Flaw::LeaseAnchoredLate);
         let stack = self.store.stack.value.as_ref();
-        let stack = stack.map(|(version, stack)| (*version, stack.policy.lease.clone()));
+        let stack = stack.map(|(version, stack)| (*version, stack.policy.clone()));
         let Some(worker) = self.workers.get_mut(node) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! What becomes of commands: agents admit them, confirm their grants, work, and report.
 
 use agent::gate::Verdict;
+use agent::ledger::Fenced;
 use shared::clock::{Millis, Mono};
 use shared::id::{NodeName, SiteName};
 use shared::refusal::Refusal;
@@ -98,7 +99,8 @@ impl World {
             !self.has_befallen(FaultKind::LostWrites) && !self.has_befallen(FaultKind::StoreRemade);
         self.checker.begins(self.time, worker, &command, trusted);
         let since = worker.clock.mono(self.time);
-        let confirms = command.action.needs_grant();
+        let confirms =
+            command.action.needs_grant() || is_automatic(&command) && command.action.changes();
         let job = Box::new(Job {
             command,
             from,
@@ -125,29 +127,45 @@ impl World {
         let site = worker.site.clone();
         let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
         let serves = self.store.serves(&self.network, &self.sites, now, wait);
-        let confirmed = match job.command.grant {
-            Some(grant) if serves && self.store.reachable(&self.network, &site) => {
-                self.store.confirm(&site, &job.command.node, grant)
-            }
-            Some(_) => Err("no stream found".to_owned()),
-            None => Err("no grant".to_owned()),
+        let reached = serves && self.store.reachable(&self.network, &site);
+        let grant = job
+            .command
+            .grant
+            .filter(|_| job.command.action.needs_grant());
+        let confirmed = match grant {
+            Some(grant) if reached => self.store.confirm(&site, &job.command.node, grant),
+            None if reached && !job.command.action.needs_grant() => self.store.prove(),
+            Some(_) | None => Err("no stream found, or no grant".to_owned()),
         };
+        if let Ok((ticket, _)) = &confirmed
+            && let Some(off) = ticket
+                .automatic_off
+                .clone()
+                .filter(|_| is_automatic(&job.command))
+        {
+            self.count("an automatic order refused, because it was switched off");
+            let state = ReportState::Refused(Refusal::AutomaticOff { by: off.by });
+            return self.finish(job, state);
+        }
         let regressed = confirmed.as_ref().ok().and_then(|(ticket, revision)| {
             let record = &self.workers[&job.command.node].record;
             record.regression(ticket, *revision)
         });
         match (confirmed, regressed) {
             (Ok((ticket, revision)), None) => {
-                self.checker.confirmed(&job.command, &ticket);
+                if grant.is_some() {
+                    self.checker.confirmed(&job.command, &ticket);
+                }
                 let node = &job.command.node;
                 let stack = self.store.stack.value.as_ref();
                 if let Some(worker) = self.workers.get_mut(node) {
                     if let Some((version, stack)) = stack {
-                        worker.keeper.learn(*version, &stack.policy.lease);
+                        worker.keeper.learn(*version, &stack.policy);
                     }
                     let wrote = worker.write(|record| {
                         record.see(&ticket, revision);
-                        if record.fenced().is_some_and(|f| f.epoch <= ticket.epoch) {
+                        let over = |fenced: &Fenced| fenced.epoch <= ticket.epoch;
+                        if grant.is_some() && record.fenced().is_some_and(over) {
                             record.keep_fenced(None);
                         }
                     });
@@ -358,6 +376,12 @@ impl World {
         self.say(format_args!("{node} dies at a write"));
         self.end_worker(node);
     }
+}
+
+/// True for an order that nobody approved.
+fn is_automatic(command: &Command) -> bool {
+    let approval = command.approval.as_ref();
+    approval.is_some_and(|approval| approval.automatic)
 }
 
 fn done_state() -> ReportState {

@@ -30,7 +30,15 @@ impl World {
         };
         let (local, life) = (seat.clock.mono(now), seat.life);
         let leads = seat.held.is_some();
-        if !leads {
+        if leads {
+            // Whoever leads watches the ticket too: whose lease grows in it is alive.
+            if let Some(ticket) = self.store.shown_ticket(now).cloned() {
+                self.deliver(site, life, Input::TicketSeen { ticket });
+            }
+        } else {
+            let Some(seat) = self.seats.get_mut(site) else {
+                return;
+            };
             if seat.lead_seen.is_none_or(|(seen, _)| seen != revision) {
                 seat.lead_seen = Some((revision, local));
             }

@@ -13,11 +13,12 @@
 //! vouching                            the peers' word in place of the store
 //! database replication store network clock operator    what they work with
 //! fault fault_kind breakage power host_fault           what goes wrong
-//! checker claims evidence rest        the invariants
+//! checker claims evidence automatic rest   the invariants
 //! campaign report setting             many histories
 //! noise calibration                   years of noise
 //! ```
 
+mod automatic;
 mod breakage;
 mod calibration;
 mod campaign;
@@ -95,15 +96,18 @@ pub enum Flaw {
     NoWait,
     /// An agent counts its lease three times as long as the policy has it.
     LeaseAnchoredLate,
+    /// Automatic mode does not wait for its window.
+    WindowSkipped,
 }
 
 impl Flaw {
     /// Every flaw.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::LeaseTooLong,
         Self::WritesSkipped,
         Self::NoWait,
         Self::LeaseAnchoredLate,
+        Self::WindowSkipped,
     ];
 }
 

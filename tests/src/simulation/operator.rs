@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{ApprovalRequest, Ask, Fresh, Input, RequestId, RunState};
+use decision::{Alarm, ApprovalRequest, Ask, Durable, Fresh, Input, RequestId, Run, RunState};
 use shared::clock::Millis;
 use shared::id::{Actor, SiteName};
-use shared::stack::Stack;
+use shared::stack::{Mode, Stack};
 
 use super::Flaw;
 use super::fault::FIRST;
@@ -168,6 +168,46 @@ impl World {
         self.count("old primary made a standby");
     }
 
+    /// Looks at the last run, switches automatic mode off, or on again.
+    fn choose_of_automatic(&mut self, durable: &Durable, calm: bool) -> Option<Ask> {
+        if self.stack.policy.mode != Mode::Automatic {
+            return None;
+        }
+        let reason = "because".to_owned();
+        if durable.cool_down.is_some() && self.dice.permille(200) {
+            return Some(Ask::Acknowledge {
+                alarm: Alarm::CoolDown,
+                reason,
+            });
+        }
+        let on = durable.automatic_off.is_some();
+        let often = match (on, calm) {
+            (true, _) => 400,
+            (false, false) => 60,
+            (false, true) => 0,
+        };
+        (often > 0 && self.dice.permille(often)).then_some(Ask::Automatic { on, reason })
+    }
+
+    /// Goes on with a halted run, past what stands in the way, or gives it up.
+    fn choose_of_run(&mut self, run: &Run, calm: bool) -> Option<Ask> {
+        let reason = "because".to_owned();
+        let RunState::Halted { step, .. } = run.state else {
+            return None;
+        };
+        let run = run.id;
+        self.operator.resumed += 1;
+        let tried = self.operator.resumed;
+        if tried > 4 && self.dice.permille(if calm { 600 } else { 200 }) {
+            for site in std::mem::take(&mut self.operator.off) {
+                self.lighten(&site);
+            }
+            return Some(Ask::Abandon { run, reason });
+        }
+        let waive = self.dice.permille(150).then_some(step);
+        Some(Ask::Resume { run, waive, reason })
+    }
+
     fn choose_ask(&mut self, site: &SiteName) -> Option<Ask> {
         let calm = self.time > FAULTY;
         let core = &self.seats[site].core;
@@ -176,6 +216,9 @@ impl World {
             let mut stack = Box::new(self.stack.clone());
             if self.flaw == Some(Flaw::NoWait) {
                 stack.policy.epoch_wait_ms = Millis(0);
+            }
+            if self.flaw == Some(Flaw::WindowSkipped) {
+                stack.policy.automatic.confirm_ms = Millis(0);
             }
             return Some(Ask::ApplyStack {
                 stack,
@@ -191,36 +234,22 @@ impl World {
         }
         let durable = core.durable().cloned()?;
         if let Some(run) = &durable.run {
-            let RunState::Halted { step, .. } = run.state else {
-                return None;
-            };
-            self.operator.resumed += 1;
-            let tried = self.operator.resumed;
-            return Some(
-                if tried > 4 && self.dice.permille(if calm { 600 } else { 200 }) {
-                    for site in std::mem::take(&mut self.operator.off) {
-                        self.lighten(&site);
-                    }
-                    Ask::Abandon {
-                        run: run.id,
-                        reason: reason(),
-                    }
-                } else {
-                    let waive = self.dice.permille(150).then_some(step);
-                    Ask::Resume {
-                        run: run.id,
-                        waive,
-                        reason: reason(),
-                    }
-                },
-            );
+            return self.choose_of_run(run, calm);
         }
         if durable.hold.is_some() {
             return Some(Ask::Release { reason: reason() });
         }
         let Some(open) = durable.open_proposal().cloned() else {
+            if let Some(ask) = self.choose_of_automatic(&durable, calm) {
+                return Some(ask);
+            }
             return (!calm && self.dice.permille(15)).then(|| Ask::Hold { reason: reason() });
         };
+        // What goes on automatically is mostly left to itself.
+        let automatic = self.stack.policy.mode == Mode::Automatic;
+        if automatic && self.dice.permille(if calm { 300 } else { 800 }) {
+            return self.choose_of_automatic(&durable, calm);
+        }
         match self.dice.between(0, 99) {
             0..=3 if !calm => Some(Ask::Reject {
                 proposal: open.id,
@@ -271,8 +300,8 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Abandon { .. } => "to abandon",
         Ask::Hold { .. } => "for a hold",
         Ask::Release { .. } => "for a release",
-        Ask::Acknowledge { .. } => "to acknowledge",
         Ask::Automatic { .. } => "to switch automatic mode",
+        Ask::Acknowledge { .. } => "to acknowledge a run",
         Ask::ApplyStack { .. } => "to apply a stack",
         Ask::AcceptStore { .. } => "to accept the store",
     }

@@ -5,10 +5,13 @@ use std::cell::OnceCell;
 use shared::clock::Millis;
 use shared::grade::FenceGrade;
 use shared::lsn::LagBytes;
-use shared::stack::{LeasePolicy, Policy, Replication, Rollout, SelfFence, Stack, StoreLoss};
+use shared::stack::{LeasePolicy, Mode, Policy, Replication, Rollout, SelfFence, Stack, StoreLoss};
 
 use super::dice::Dice;
 use super::world::World;
+
+/// Nothing is done automatically for so long after a run, in a history's short times.
+pub(super) const COOL_DOWN: Millis = Millis(15_000);
 
 const STACK: &str = include_str!("stack.toml");
 
@@ -66,6 +69,26 @@ pub(super) fn stack(dice: &mut Dice) -> Stack {
 }
 
 impl World {
+    /// Chooses who decides, by the seed alone: a quarter of the histories is in automatic mode, a sixteenth in shadow
+    /// mode, in which nothing may be done, and people approve in the rest.
+    pub(super) fn choose_mode(&mut self, policy: &mut Policy) {
+        policy.mode = match self.seed % 16 {
+            2 | 8 | 9 | 15 => Mode::Automatic,
+            4 => Mode::Shadow,
+            _ => Mode::Approval,
+        };
+        if policy.mode == Mode::Automatic {
+            policy.automatic.confirm_ms = Millis(6_000);
+            policy.automatic.cool_down_ms = COOL_DOWN;
+            // Without self-fencing nothing is ever done automatically: most have it.
+            if self.seed % 16 != 2 {
+                policy.lease.self_fence = SelfFence::Stop;
+                policy.lease.rollout = Rollout::Enforce;
+                self.fit_wait(policy);
+            }
+        }
+    }
+
     /// Chooses whether and how databases fence themselves, with the wait and the grade that belong to it.
     pub(super) fn choose_fencing(&mut self, policy: &mut Policy) {
         let lease = &mut policy.lease;
@@ -84,6 +107,12 @@ impl World {
         } else {
             StoreLoss::Strict
         };
+        self.fit_wait(policy);
+    }
+
+    /// The wait and the grade that belong to the way in which databases fence themselves.
+    fn fit_wait(&self, policy: &mut Policy) {
+        let lease = &policy.lease;
         let enforces = lease.enforces();
         policy.epoch_wait_ms = if enforces {
             lease.wait_min_ms()

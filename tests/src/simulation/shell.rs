@@ -3,9 +3,11 @@
 
 use decision::{Announcement, Durable, Fresh, Input, Output, Persist};
 use shared::id::SiteName;
+use shared::stack::Mode;
 use shared::wire::{AuditEvent, Command, Fitness, Unfit};
 
 use super::Flaw;
+use super::automatic::automatic_run;
 use super::store::Written;
 use super::world::{Event, World};
 
@@ -43,11 +45,22 @@ impl World {
             seat.core.durable().and_then(Durable::open_proposal)
         };
         let found = found.map(|proposal| proposal.id);
+        let before = if let Input::Led { durable, .. } = &input {
+            durable.as_deref()
+        } else {
+            seat.core.durable()
+        };
+        let acted = before.and_then(automatic_run);
         seat.core.handle(seat.clock.now(time), input);
         let open = seat.core.durable().and_then(Durable::open_proposal);
         let open = open.map(|proposal| proposal.id);
         if open.is_some() && open != found && seat.core.leads() {
             self.check_proposal(site);
+        }
+        let core = &self.seats[site].core;
+        let acts = core.durable().and_then(automatic_run);
+        if acts.is_some() && acts != acted && core.leads() {
+            self.check_automatic(site);
         }
         self.obey(site);
     }
@@ -240,6 +253,7 @@ impl World {
             .abs_diff(event.at.0);
         let trusted = !self.store_failed();
         self.checker.recorded(self.time, event, trusted);
+        self.note_run(&event.kind, late);
         // What an earlier leader decided and could not say is said again later.
         if event.kind == "proposal-raised" && late < 1_000 {
             self.check_regression(site);
@@ -252,6 +266,12 @@ impl World {
             return;
         };
         self.checker.sends(self.time, seat, &command, trusted);
+        if let Some((_, stack)) = seat.core.stack()
+            && matches!(stack.policy.mode, Mode::Shadow | Mode::Observe)
+        {
+            let sentence = format!("I13: a command was sent in mode {:?}", stack.policy.mode);
+            self.checker.violate(self.time, sentence);
+        }
         if self.sent.len() < 64 {
             self.sent.push((command.clone(), site.clone(), seat.life));
         }

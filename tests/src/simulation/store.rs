@@ -137,7 +137,10 @@ impl Store {
             }
             Persist::Ticket { from, to } => {
                 let found = self.ticket.value.as_ref();
-                if let Some(found) = found.filter(|found| found.same_right(to)) {
+                let is_there = |found: &&Ticket| {
+                    found.same_right(to) && found.automatic_off == to.automatic_off
+                };
+                if let Some(found) = found.filter(is_there) {
                     return Written::Ticket(found.clone(), self.ticket.revision);
                 }
                 let fits = match (from, found) {
@@ -180,6 +183,14 @@ impl Store {
         ticket.confirmations += 1;
         self.ticket.revision += 1;
         Ok((ticket.clone(), self.ticket.revision))
+    }
+
+    /// An agent has shown by a write what the ticket says.
+    pub(super) fn prove(&mut self) -> Result<(Ticket, u64), String> {
+        let ticket = self.ticket.value.clone();
+        self.ticket.revision += 1;
+        let shown = ticket.map(|ticket| (ticket, self.ticket.revision));
+        shown.ok_or_else(|| "there is no ticket".to_owned())
     }
 
     /// An agent renews its site's right by a write, or learns by one that it is another's.
@@ -238,6 +249,14 @@ impl Store {
         match &self.stale {
             Some(stale) if now < self.stale_until => (**stale).clone(),
             _ => self.content(),
+        }
+    }
+
+    /// The ticket that a read shows.
+    pub(super) fn shown_ticket(&self, now: u64) -> Option<&Ticket> {
+        match &self.stale {
+            Some(stale) if now < self.stale_until => stale.ticket.value.as_ref(),
+            _ => self.ticket.value.as_ref(),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent::automatic::Stance;
 use agent::gate::{
     GateState, Identity, Known, Modules, RunningCommand, SentHeartbeats, Verdict, admit,
 };
@@ -190,7 +189,7 @@ impl Worker {
                 .regressed
                 .then_some("it shows less than was seen"),
             promised: self.keeper.vows.left(self.clock.mono(time)),
-            automatic: Stance::NotAllowed(None),
+            automatic: self.keeper.stance,
         };
         admit(&state, command, self.clock.mono(time))
     }

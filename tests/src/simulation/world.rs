@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use decision::FindingCode;
 use shared::id::{NodeName, SiteName};
-use shared::stack::Stack;
+use shared::stack::{Mode, Stack};
 use shared::wire::Command;
 
 use super::calibration::Watch;
@@ -69,6 +69,8 @@ pub(super) struct World {
     /// An old primary was started where no gate is.
     pub(super) ungated: bool,
     pub(super) moved_at: u64,
+    /// When the last run was over that nobody has acknowledged.
+    pub(super) run_over: Option<u64>,
     /// It has come to rest.
     pub(super) over: bool,
     /// Only noise is played, and what is proposed is counted.
@@ -118,6 +120,7 @@ impl World {
             always_enforced: false,
             ungated: false,
             moved_at: 0,
+            run_over: None,
             over: false,
             noise: None,
             lit_at: 0,
@@ -132,6 +135,7 @@ impl World {
         self.guarded = self.dice.permille(800);
         let mut policy = self.stack.policy.clone();
         self.choose_fencing(&mut policy);
+        self.choose_mode(&mut policy);
         self.stack.policy = policy;
         self.draw_mix();
         let has_gate = self.dice.permille(700);
@@ -163,7 +167,9 @@ impl World {
 
     pub(super) fn play(mut self) -> History {
         self.begin();
-        self.plan(FIRST, Event::Fault);
+        // A site that never promised anything is never acted on: automatic mode gets the time for it.
+        let automatic = self.stack.policy.mode == Mode::Automatic;
+        self.plan(FIRST + if automatic { 4_000 } else { 0 }, Event::Fault);
         self.plan(FAULTY, Event::Heal);
         self.plan(FAULTY + 2_000, Event::Rest);
         self.run_until(END);
