@@ -7,7 +7,7 @@ use shared::id::SiteName;
 
 use super::Flaw;
 use super::seat::Held;
-use super::store::Lead;
+use super::store::{Key, Lead};
 use super::world::{Event, World};
 
 /// A lead holds so long from the sending of its last accepted renewal.
@@ -32,9 +32,15 @@ impl World {
         let leads = seat.held.is_some();
         if leads {
             // Whoever leads watches the ticket too: whose lease grows in it is alive.
-            if let Some(ticket) = self.store.shown_ticket(now).cloned() {
-                self.deliver(site, life, Input::TicketSeen { ticket });
-            }
+            let Key { value, revision } = self.store.shown_ticket(now).clone();
+            self.deliver(
+                site,
+                life,
+                Input::TicketSeen {
+                    ticket: value,
+                    revision,
+                },
+            );
         } else {
             let Some(seat) = self.seats.get_mut(site) else {
                 return;

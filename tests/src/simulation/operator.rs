@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{Alarm, ApprovalRequest, Ask, Durable, Fresh, Input, RequestId, Run, RunState};
+use decision::{
+    Alarm, ApprovalRequest, Ask, Durable, FindingCode, Fresh, Input, RequestId, Run, RunState,
+};
 use shared::clock::Millis;
 use shared::id::{Actor, SiteName};
 use shared::stack::{Mode, Stack};
@@ -168,6 +170,27 @@ impl World {
         self.count("old primary made a standby");
     }
 
+    /// Goes on with a store that has lost writes: names the site whose database really is the live one.
+    fn choose_of_store(&mut self, site: &SiteName, calm: bool) -> Option<Ask> {
+        let seat = &self.seats[site];
+        let findings = seat.core.status(seat.clock.now(self.time)).findings;
+        let lost = findings
+            .iter()
+            .any(|finding| finding.code == FindingCode::StoreRegressed);
+        if !lost || !(calm || self.dice.permille(300)) {
+            return None;
+        }
+        let databases = self.workers.values().filter_map(|worker| {
+            let database = worker.database.as_ref().filter(|d| d.primary)?;
+            Some((database.timeline, &worker.site))
+        });
+        let newest = databases.max().map(|(_, site)| site.clone());
+        Some(Ask::AcceptStore {
+            live: newest.unwrap_or_else(|| self.live_site()),
+            reason: "because".to_owned(),
+        })
+    }
+
     /// Looks at the last run, switches automatic mode off, or on again.
     fn choose_of_automatic(&mut self, durable: &Durable, calm: bool) -> Option<Ask> {
         if self.stack.policy.mode != Mode::Automatic {
@@ -233,6 +256,9 @@ impl World {
             return None;
         }
         let durable = core.durable().cloned()?;
+        if let Some(ask) = self.choose_of_store(site, calm) {
+            return Some(ask);
+        }
         if let Some(run) = &durable.run {
             return self.choose_of_run(run, calm);
         }

@@ -252,11 +252,11 @@ impl Store {
         }
     }
 
-    /// The ticket that a read shows.
-    pub(super) fn shown_ticket(&self, now: u64) -> Option<&Ticket> {
+    /// The ticket that a read shows, with its revision.
+    pub(super) fn shown_ticket(&self, now: u64) -> &Key<Ticket> {
         match &self.stale {
-            Some(stale) if now < self.stale_until => stale.ticket.value.as_ref(),
-            _ => self.ticket.value.as_ref(),
+            Some(stale) if now < self.stale_until => &stale.ticket,
+            _ => &self.ticket,
         }
     }
 
