@@ -86,6 +86,9 @@ fn state_of(code: &SqlState) -> DatabaseState {
     }
 }
 
+/// What every session has.
+const OPTIONS: &str = "-c lock_timeout=5s -c client_min_messages=error";
+
 /// A session. Dropping it closes it, whatever the server does.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -118,12 +121,32 @@ impl Session {
         Self::open_with(config, patience, more).await
     }
 
+    /// Opens a session whose commits do not wait either, and in which the server's own `synchronous_commit` is seen as
+    /// what a `RESET` would give.
+    pub(crate) async fn open_to_sample(
+        config: &PostgresConfig,
+        patience: Duration,
+    ) -> Result<Self, DatabaseError> {
+        let session = Self::open_as(config, patience, OPTIONS).await?;
+        session.order("SET synchronous_commit = local").await?;
+        Ok(session)
+    }
+
     async fn open_with(
         config: &PostgresConfig,
         patience: Duration,
         more: &str,
     ) -> Result<Self, DatabaseError> {
-        let target = target(config, more)?;
+        let options = format!("-c synchronous_commit=local {OPTIONS}{more}");
+        Self::open_as(config, patience, &options).await
+    }
+
+    async fn open_as(
+        config: &PostgresConfig,
+        patience: Duration,
+        options: &str,
+    ) -> Result<Self, DatabaseError> {
+        let target = target(config, options)?;
         let connecting = Box::pin(connect(config, &target));
         match tokio::time::timeout(patience, connecting).await {
             Ok(Ok((client, driver))) => Ok(Self {
@@ -206,7 +229,7 @@ pub(crate) fn socket_file(directory: &Path, port: u16) -> std::path::PathBuf {
     directory.join(format!(".s.PGSQL.{port}"))
 }
 
-fn target(config: &PostgresConfig, more: &str) -> Result<Config, DatabaseError> {
+fn target(config: &PostgresConfig, options: &str) -> Result<Config, DatabaseError> {
     let mut target = Config::new();
     match &config.place {
         Place::Host(host) => target.host(host),
@@ -217,9 +240,7 @@ fn target(config: &PostgresConfig, more: &str) -> Result<Config, DatabaseError> 
         .user(&config.user)
         .dbname(&config.dbname)
         .application_name("pointsman-agent");
-    target.options(format!(
-        "-c synchronous_commit=local -c lock_timeout=5s -c client_min_messages=error{more}"
-    ));
+    target.options(options);
     target.ssl_mode(match config.tls {
         Tls::Disable => SslMode::Disable,
         Tls::Require { .. } => SslMode::Require,

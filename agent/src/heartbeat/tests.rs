@@ -39,6 +39,8 @@ fn standby() -> DatabaseSample {
         lag_bytes: Some(LagBytes(123_456)),
         lag_ms: Some(Millis(1_234)),
         obstacles: Vec::new(),
+        application: None,
+        sync: None,
     }
 }
 

@@ -149,7 +149,7 @@ impl Probe {
 }
 
 async fn keep(config: &PostgresConfig) -> Result<Kept, DatabaseError> {
-    let session = Session::open(config, config.timeout.duration()).await?;
+    let session = Session::open_to_sample(config, config.timeout.duration()).await?;
     let question = session.prepare(QUESTION).await?;
     let beat = session.prepare(BEAT).await?;
     let may_promote = session

@@ -15,9 +15,12 @@ use crate::input::{ApprovalRequest, Now};
 use crate::journal::About;
 use crate::output::Answer;
 use crate::phase::Phase;
+use crate::plan::Plan;
+use crate::proof::FenceProof;
 use crate::proposal::{Proposal, ProposalState};
 use crate::requests::accepted_answer;
 use crate::sighting::ObserverVote;
+use crate::synchrony::{proved, shown};
 
 impl Core {
     /// Judges an approval and, when it is accepted, begins the run.
@@ -171,6 +174,7 @@ impl Core {
             proofs: attestation
                 .iter()
                 .map(|word| word.proof(now.wall, proposal.plan.base_epoch))
+                .chain(self.bound(now, &proposal.plan))
                 .collect(),
             attestation,
             overrides: request.overrides.clone(),
@@ -182,6 +186,18 @@ impl Core {
             resumed: false,
             steps: BTreeMap::new(),
         }
+    }
+
+    /// What synchronous replication proves of the old site, at the moment of the approval: a later leader may never
+    /// have heard its primary.
+    fn bound(&self, now: Now, plan: &Plan) -> Option<FenceProof> {
+        let view = self.view(now.mono)?;
+        let bound = proved(view.inventory, view.stack, &plan.from, &plan.to, view.now).ok()?;
+        Some(FenceProof {
+            epoch: plan.base_epoch,
+            at: now.wall,
+            shown: shown(&bound),
+        })
     }
 
     fn approval_event(

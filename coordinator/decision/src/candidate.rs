@@ -1,8 +1,11 @@
 //! The choice of the node to promote in each database, with the reason for every node that is not chosen.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
-use shared::id::SiteName;
-use shared::lsn::Lsn;
+use shared::id::{NodeName, SiteName};
+use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::stack::{Database, Member, SiteRole, Stack};
 use shared::wire::{DatabaseRole, DatabaseSample, DatabaseState, PromotionObstacle};
 
@@ -11,6 +14,108 @@ use crate::proposal::{CandidateChoice, ChosenCandidate, RefusedCandidate};
 
 /// A standby whose position moved this short a time ago still receives: its primary lives.
 const MOVING_MS: Millis = Millis::seconds(3);
+
+/// Why a node is not promoted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateRefusal {
+    /// Its site is the one that is left.
+    SiteLeft {
+        /// The site.
+        site: SiteName,
+    },
+    /// Its site is a witness.
+    Witness {
+        /// The site.
+        site: SiteName,
+    },
+    /// All databases move to another site.
+    OtherSite {
+        /// The site that is preferred.
+        preferred: SiteName,
+    },
+    /// Its agent was never heard.
+    NeverHeard {
+        /// The agent.
+        node: NodeName,
+    },
+    /// Its agent samples no database.
+    NoModule {
+        /// The agent.
+        node: NodeName,
+    },
+    /// What is known of it is too old.
+    Old {
+        /// How old.
+        age_ms: Millis,
+    },
+    /// It is a primary.
+    Writes,
+    /// Nobody knows what it is.
+    NoRole,
+    /// It does not answer.
+    State(DatabaseState),
+    /// Its system identifier is not known.
+    NoIdentity,
+    /// It is a copy of another cluster.
+    OtherCluster {
+        /// Its system identifier.
+        found: SystemIdentifier,
+        /// The primary's.
+        expected: SystemIdentifier,
+    },
+    /// Its timeline is not known.
+    NoTimeline,
+    /// Its history is another.
+    OtherTimeline {
+        /// Its timeline.
+        found: Timeline,
+        /// The primary's.
+        expected: Timeline,
+    },
+    /// Its own agent sees something that speaks against it.
+    Obstacle(PromotionObstacle),
+    /// Its position still moves: once its primary is gone, it can be promoted.
+    StillMoves,
+    /// Its position is not known.
+    NoPosition,
+}
+
+impl fmt::Display for CandidateRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SiteLeft { site } => write!(f, "{site} is the site that is left"),
+            Self::Witness { site } => write!(f, "{site} is a witness: it never becomes live"),
+            Self::OtherSite { preferred } => {
+                write!(
+                    f,
+                    "{preferred} is preferred: all databases move to one site"
+                )
+            }
+            Self::NeverHeard { node } => write!(f, "its agent {node} was never heard"),
+            Self::NoModule { node } => write!(f, "its agent {node} has no [postgres] module"),
+            Self::Old { age_ms } => write!(f, "what is known of it is {} old", age_ms.human()),
+            Self::Writes => f.write_str("it writes already: it is a primary"),
+            Self::NoRole => f.write_str("its role is not known"),
+            Self::State(state) => write!(f, "its database is {}", state_words(*state)),
+            Self::NoIdentity => f.write_str("its system identifier is not known"),
+            Self::OtherCluster { found, expected } => write!(
+                f,
+                "it is another cluster: system identifier {found}, the primary's is {expected}"
+            ),
+            Self::NoTimeline => f.write_str("its timeline is not known"),
+            Self::OtherTimeline { found, expected } => {
+                write!(
+                    f,
+                    "it is on timeline {found}, the primary was on {expected}"
+                )
+            }
+            Self::Obstacle(obstacle) => f.write_str(obstacle_words(*obstacle)),
+            Self::StillMoves => f.write_str("its position still moves: its primary lives"),
+            Self::NoPosition => f.write_str("its position is not known"),
+        }
+    }
+}
 
 /// Chooses in every database among the members of `to`; every other member is refused with a reason.
 pub(crate) fn choose(
@@ -105,8 +210,8 @@ fn choose_in(
     let primary = last_primary(inventory, database, from);
     for member in &database.members {
         let agent = inventory.agent(&member.site, &member.node);
-        let because = match place(stack, member, from, to) {
-            Some(reason) => Err(reason),
+        let fit = match place(stack, member, from, to) {
+            Some(why) => Err(why),
             None => fitness(
                 agent,
                 member,
@@ -115,7 +220,7 @@ fn choose_in(
                 now,
             ),
         };
-        match because {
+        match fit {
             Ok(lsn) => {
                 chosen = Some(ChosenCandidate {
                     site: member.site.clone(),
@@ -123,11 +228,12 @@ fn choose_in(
                     lsn,
                 });
             }
-            Err(because) => {
+            Err(why) => {
                 refused.push(RefusedCandidate {
                     site: member.site.clone(),
                     node: member.node.clone(),
-                    because,
+                    because: why.to_string(),
+                    why: Some(why),
                 });
             }
         }
@@ -140,17 +246,22 @@ fn choose_in(
 }
 
 /// Why a member's place rules it out.
-fn place(stack: &Stack, member: &Member, from: &SiteName, to: &SiteName) -> Option<String> {
+fn place(
+    stack: &Stack,
+    member: &Member,
+    from: &SiteName,
+    to: &SiteName,
+) -> Option<CandidateRefusal> {
+    let site = || member.site.clone();
     if member.site == *from {
-        return Some(format!("{from} is the site that is left"));
+        return Some(CandidateRefusal::SiteLeft { site: site() });
     }
     if stack.sites.get(&member.site) == Some(&SiteRole::Witness) {
-        return Some(format!(
-            "{} is a witness: it never becomes live",
-            member.site
-        ));
+        return Some(CandidateRefusal::Witness { site: site() });
     }
-    (member.site != *to).then(|| format!("{to} is preferred: all databases move to one site"))
+    (member.site != *to).then(|| CandidateRefusal::OtherSite {
+        preferred: to.clone(),
+    })
 }
 
 /// The position of a member that can be promoted, or why it cannot.
@@ -160,64 +271,60 @@ fn fitness(
     primary: Option<&PrimaryRecord>,
     age_max: Millis,
     now: Mono,
-) -> Result<Lsn, String> {
+) -> Result<Lsn, CandidateRefusal> {
+    let node = || member.node.clone();
     let Some(agent) = agent else {
-        return Err(format!("its agent {} was never heard", member.node));
+        return Err(CandidateRefusal::NeverHeard { node: node() });
     };
     let Some(sample) = &agent.heartbeat.database else {
-        return Err(format!(
-            "its agent {} has no [postgres] module",
-            member.node
-        ));
+        return Err(CandidateRefusal::NoModule { node: node() });
     };
-    let age = agent.database_age(now).unwrap_or(Millis(u64::MAX));
-    if age > age_max {
-        return Err(format!("what is known of it is {} old", age.human()));
+    let age_ms = agent.database_age(now).unwrap_or(Millis(u64::MAX));
+    if age_ms > age_max {
+        return Err(CandidateRefusal::Old { age_ms });
     }
     match (sample.state, sample.role) {
         (DatabaseState::Up, Some(DatabaseRole::Standby)) => {}
-        (DatabaseState::Up, Some(DatabaseRole::Primary)) => {
-            return Err("it writes already: it is a primary".to_owned());
-        }
-        (DatabaseState::Up, _) => return Err("its role is not known".to_owned()),
-        (state, _) => return Err(format!("its database is {}", state_words(state))),
+        (DatabaseState::Up, Some(DatabaseRole::Primary)) => return Err(CandidateRefusal::Writes),
+        (DatabaseState::Up, _) => return Err(CandidateRefusal::NoRole),
+        (state, _) => return Err(CandidateRefusal::State(state)),
     }
     lineage(sample, primary)?;
     if let Some(obstacle) = sample.obstacles.first() {
-        return Err(obstacle_words(*obstacle).to_owned());
+        return Err(CandidateRefusal::Obstacle(*obstacle));
     }
     if agent.moved_at.is_some_and(|at| at.after(MOVING_MS) > now) {
-        return Err("its position still moves: its primary lives".to_owned());
+        return Err(CandidateRefusal::StillMoves);
     }
-    sample
-        .received_lsn
-        .ok_or_else(|| "its position is not known".to_owned())
+    sample.received_lsn.ok_or(CandidateRefusal::NoPosition)
 }
 
 /// A candidate must be of the same cluster and on the same timeline as the primary that is left.
-fn lineage(sample: &DatabaseSample, primary: Option<&PrimaryRecord>) -> Result<(), String> {
-    let Some(system) = &sample.system_identifier else {
-        return Err("its system identifier is not known".to_owned());
-    };
-    let Some(timeline) = sample.timeline else {
-        return Err("its timeline is not known".to_owned());
-    };
+fn lineage(
+    sample: &DatabaseSample,
+    primary: Option<&PrimaryRecord>,
+) -> Result<(), CandidateRefusal> {
+    let system = sample.system_identifier.as_ref();
+    let system = system.ok_or(CandidateRefusal::NoIdentity)?;
+    let timeline = sample.timeline.ok_or(CandidateRefusal::NoTimeline)?;
     let Some(primary) = primary else {
         return Ok(());
     };
     if let Some(expected) = &primary.system_identifier
         && expected != system
     {
-        return Err(format!(
-            "it is another cluster: system identifier {system}, the primary's is {expected}"
-        ));
+        return Err(CandidateRefusal::OtherCluster {
+            found: system.clone(),
+            expected: expected.clone(),
+        });
     }
     if let Some(expected) = primary.timeline
         && expected != timeline
     {
-        return Err(format!(
-            "it is on timeline {timeline}, the primary was on {expected}"
-        ));
+        return Err(CandidateRefusal::OtherTimeline {
+            found: timeline,
+            expected,
+        });
     }
     Ok(())
 }

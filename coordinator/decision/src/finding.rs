@@ -63,6 +63,8 @@ pub enum FindingCode {
     StackDiffers,
     /// Proposals are suspended by an operator.
     HoldActive,
+    /// The policy says that commits wait for the standby that would become live, and that is not shown.
+    NotSynchronous,
     /// This coordinator started, or took the lead, too short a time ago to judge.
     JustStarted,
 }
@@ -102,7 +104,7 @@ const fn row(code: C, severity: Severity, blocks: bool, meaning: &'static str) -
 }
 
 /// Every finding, the gravest first.
-pub const FINDINGS: [FindingRow; 28] = [
+pub const FINDINGS: [FindingRow; 29] = [
     row(
         C::TwoPrimaries,
         Critical,
@@ -193,6 +195,12 @@ pub const FINDINGS: [FindingRow; 28] = [
         Warning,
         false,
         "no standby could be promoted now: the stack is unprotected",
+    ),
+    row(
+        C::NotSynchronous,
+        Warning,
+        false,
+        "the policy says that commits wait for the standby that would become live: they do not, or it does not answer",
     ),
     row(
         C::LagAboveRpo,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
 use shared::id::{NodeName, ProcessId, SiteName};
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
-use shared::wire::{Heartbeat, Observation, SightingChannel};
+use shared::wire::{Heartbeat, Observation, SightingChannel, SyncSample};
 
 use crate::sighting::Sighting;
 
@@ -48,6 +48,8 @@ pub(crate) struct AgentRecord {
     pub(crate) heard_at: Mono,
     /// Its newest sample as a primary.
     pub(crate) primary: Option<PrimaryRecord>,
+    /// The application name under which its standby last streamed.
+    pub(crate) application: Option<String>,
     /// When its database position last moved.
     pub(crate) moved_at: Option<Mono>,
     /// When its wall clock last jumped.
@@ -69,6 +71,12 @@ pub(crate) struct PrimaryRecord {
     pub(crate) at: Mono,
     /// Its recent write rate, in bytes a second.
     pub(crate) bytes_per_s: u64,
+    /// Whom its commits wait for; nothing when its agent does not say.
+    pub(crate) sync: Option<SyncSample>,
+    /// Its position when its commits were first seen to wait for those.
+    pub(crate) bound_from: Lsn,
+    /// The application names of the standbys that it sends to.
+    pub(crate) senders: Vec<String>,
 }
 
 /// What is known of a coordinator.
@@ -218,6 +226,7 @@ impl AgentRecord {
             alive_at: now,
             heard_at: now,
             primary: None,
+            application: None,
             moved_at: None,
             clock_jump_at: None,
             transit,
@@ -266,10 +275,24 @@ impl AgentRecord {
         let Some(database) = &self.heartbeat.database else {
             return;
         };
+        if let Some(application) = &database.application {
+            self.application = Some(application.clone());
+        }
         let Some(lsn) = database.received_lsn.filter(|_| database.writes()) else {
             return;
         };
         let at = at.before(database.age_ms);
+        let sync = database.sync.clone();
+        let rule = |sync: &Option<SyncSample>| {
+            sync.as_ref()
+                .map(|sync| (sync.names.clone(), sync.commit, sync.exception.clone()))
+        };
+        // Another timeline begins anew, and so does any change of the settings.
+        let same = before
+            .as_ref()
+            .filter(|before| before.timeline == database.timeline)
+            .filter(|before| rule(&before.sync) == rule(&sync));
+        let bound_from = same.map_or(lsn, |before| before.bound_from);
         let bytes_per_s = before.map_or(0, |before| {
             let span = at.since(before.at).0;
             let Some(rate) = lsn
@@ -289,6 +312,13 @@ impl AgentRecord {
             system_identifier: database.system_identifier.clone(),
             at,
             bytes_per_s,
+            sync,
+            bound_from,
+            senders: database
+                .senders
+                .iter()
+                .map(|sender| sender.application.clone())
+                .collect(),
         });
     }
 

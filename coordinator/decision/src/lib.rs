@@ -55,11 +55,13 @@ mod resuming;
 mod shadow;
 mod sighting;
 mod status;
+mod synchrony;
 mod trusting;
 mod view;
 mod waking;
 
 pub use self::automatic::{AUTOMATIC_RULES, AutomaticBlock, AutomaticRule, CoolDown};
+pub use self::candidate::CandidateRefusal;
 pub use self::core::Core;
 pub use self::durable::{
     Attestation, DURABLE_SCHEMA, Durable, Hold, PROPOSALS_KEPT_MAX, RUNS_KEPT_MAX, Run, RunState,

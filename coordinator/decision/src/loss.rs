@@ -11,6 +11,7 @@ use shared::stack::Stack;
 use crate::candidate::{furthest, last_primary};
 use crate::inventory::Inventory;
 use crate::proposal::{CandidateChoice, LossBound};
+use crate::synchrony::{Bound, proved};
 
 /// The loss over all databases when `choices` are promoted instead of the primaries in `from`.
 pub(crate) fn bound(
@@ -45,6 +46,12 @@ pub(crate) fn bound(
         projected = projected.map(|sum| LagBytes(sum.0.saturating_add(written.0)));
         blind = blind.max(Some(span));
     }
+    if let Some(to) = choices.iter().find_map(|choice| choice.chosen.as_ref())
+        && choices.iter().all(|choice| choice.chosen.is_some())
+        && let Ok(bound) = proved(inventory, stack, from, &to.site, now)
+    {
+        return nothing(&bound, from);
+    }
     let mut loss = LossBound {
         known_bytes: known,
         blind_ms: blind,
@@ -60,6 +67,23 @@ pub(crate) fn bound(
         None => sentence(&loss, from),
     };
     loss
+}
+
+/// Every commit that was acknowledged had reached the standby that is promoted.
+fn nothing(bound: &[Bound], from: &SiteName) -> LossBound {
+    let age = Bound::oldest(bound);
+    let standbys: Vec<&str> = bound.iter().map(|one| one.standby.as_str()).collect();
+    LossBound {
+        known_bytes: Some(LagBytes(0)),
+        blind_ms: Some(age),
+        projected_bytes: Some(LagBytes(0)),
+        summary: format!(
+            "no acknowledged commit: by its settings of {} ago, {from}'s primary acknowledges one only when {} has it on \
+             disk; what a session set for itself, or a client cancelled while it waited, is not covered",
+            age.human(),
+            standbys.join(", ")
+        ),
+    }
 }
 
 impl LossBound {

@@ -11,6 +11,7 @@ use crate::execution::FENCE_GRADE;
 use crate::leasing::promises;
 use crate::plan::Plan;
 use crate::proposal::{ApprovalNeeds, LossBound, RuleToOverride};
+use crate::synchrony::{Bound, Unproved, proved, unproved};
 
 /// The grade that would be reached against a site without anybody's word, and why not more.
 pub(crate) fn expected_grade(
@@ -18,9 +19,9 @@ pub(crate) fn expected_grade(
     from: &SiteName,
     asked: FenceGrade,
 ) -> (FenceGrade, String) {
-    let (promised, why) = match promised(scene, from) {
-        Ok(_) => (FenceGrade::LeaseExpired, None),
-        Err(why) => (FenceGrade::None, Some(why)),
+    let (promised, why) = match (promised(scene, from), unproved(scene)) {
+        (Ok(_), _) | (_, None) => (FenceGrade::LeaseExpired, None),
+        (Err(why), Some(_)) => (FenceGrade::None, Some(why)),
     };
     let fences = scene.stack.fences.iter();
     let run = |fence: &&shared::stack::Fence| fence.site == *from;
@@ -37,17 +38,24 @@ pub(crate) fn needs(scene: &Scene<'_>, plan: &Plan, loss: &LossBound) -> Approva
     let promised = promised(scene, &plan.from);
     let outside = plan.steps.iter().filter_map(|step| step.fence.as_ref());
     let outside = outside.map(|fence| fence.grade).max();
-    let by_promise = promised.is_ok().then_some(FenceGrade::LeaseExpired);
-    let expected = by_promise.max(outside).unwrap_or(FenceGrade::None);
+    let bound = proved(
+        scene.inventory,
+        scene.stack,
+        &plan.from,
+        &plan.to,
+        scene.now,
+    );
+    let by_itself = (promised.is_ok() || bound.is_ok()).then_some(FenceGrade::LeaseExpired);
+    let expected = by_itself.max(outside).unwrap_or(FenceGrade::None);
     let short = asked > FenceGrade::Attested && expected < asked;
-    let vouches = expected < FenceGrade::Attested.max(asked) && promised.is_err();
+    let vouches = expected < FenceGrade::Attested.max(asked) && by_itself.is_none();
     let rules = [over_rpo(loss, policy.rpo_bytes), ungraded(asked, expected)];
     ApprovalNeeds {
         fence_grade: asked,
         attest_site_off: (vouches && (short || asked <= FenceGrade::Attested))
             .then(|| plan.from.clone()),
         overrides: rules.into_iter().flatten().collect(),
-        proofs: proofs(plan, promised, vouches),
+        proofs: proofs(plan, promised, bound, vouches),
     }
 }
 
@@ -98,6 +106,7 @@ fn promised(scene: &Scene<'_>, from: &SiteName) -> Result<Vec<(String, LeaseProm
 fn proofs(
     plan: &Plan,
     promised: Result<Vec<(String, LeasePromise)>, String>,
+    bound: Result<Vec<Bound>, (Unproved, String)>,
     vouches: bool,
 ) -> Vec<String> {
     let from = &plan.from;
@@ -111,6 +120,20 @@ fn proofs(
             )
         })),
         Err(why) => lines.push(format!("time proves nothing: {why}")),
+    }
+    match bound {
+        Ok(bound) => lines.extend(bound.into_iter().map(|one| {
+            format!(
+                "database {} acknowledges a commit only with {} (synchronous_standby_names {:?}, {} ago): once that is \
+                 promoted, {from} acknowledges none, also after a pause of its virtual machine; it goes on answering reads",
+                one.database,
+                one.standby,
+                one.names,
+                one.age.human()
+            )
+        })),
+        Err((Unproved::Asynchronous, _)) => {}
+        Err((_, why)) => lines.push(format!("synchronous replication proves nothing: {why}")),
     }
     for step in &plan.steps {
         if let Some(fence) = &step.fence {

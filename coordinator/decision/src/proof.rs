@@ -43,6 +43,14 @@ pub enum Shown {
         /// How long the leader itself waited after the revocation was acknowledged.
         waited_ms: Millis,
     },
+    /// Every database of the old holder acknowledges a commit only with the standby that is promoted: once that is, it
+    /// acknowledges none.
+    Synchronous {
+        /// Each database's standby, with the primary's `synchronous_standby_names`.
+        standbys: BTreeMap<NodeName, String>,
+        /// How old that knowledge was when the plan was approved.
+        age_ms: Millis,
+    },
     /// The agents of every database of the old holder stopped it and proved that.
     AgentConfirmed {
         /// The agents.
@@ -80,7 +88,8 @@ impl Shown {
     pub const fn grade(&self) -> FenceGrade {
         match self {
             Self::Attested { .. } => FenceGrade::Attested,
-            Self::LeaseExpired { .. } => FenceGrade::LeaseExpired,
+            // It keeps commits from being acknowledged, as surely as an expired lease, and reads not at all.
+            Self::LeaseExpired { .. } | Self::Synchronous { .. } => FenceGrade::LeaseExpired,
             Self::AgentConfirmed { .. } => FenceGrade::AgentConfirmed,
             Self::CutOff { .. } => FenceGrade::CutOff,
             Self::PoweredOff { .. } => FenceGrade::PoweredOff,
@@ -103,6 +112,18 @@ impl Shown {
                     names(promises.keys()),
                     longest.unwrap_or_default().human(),
                     waited_ms.human()
+                )
+            }
+            Self::Synchronous { standbys, age_ms } => {
+                let names = standbys.iter().map(|(standby, names)| {
+                    format!("{standby} (synchronous_standby_names {names:?})")
+                });
+                let names: Vec<String> = names.collect();
+                format!(
+                    "it acknowledges a commit only with {}, by its settings of {} before the approval: none once that is \
+                     promoted",
+                    names.join(", "),
+                    age_ms.human()
                 )
             }
             Self::AgentConfirmed { nodes } => {

@@ -9,6 +9,7 @@ use shared::id::{Actor, NodeName, ProposalId, SiteName};
 use shared::lsn::{LagBytes, Lsn};
 use shared::wire::PlanDigest;
 
+use crate::candidate::CandidateRefusal;
 use crate::finding::FindingCode;
 use crate::plan::Plan;
 
@@ -139,6 +140,9 @@ pub struct RefusedCandidate {
     pub node: NodeName,
     /// Why, as a sentence.
     pub because: String,
+    /// Why, for programs; nothing in what an earlier build kept.
+    #[serde(default)]
+    pub why: Option<CandidateRefusal>,
 }
 
 /// What would be lost: three numbers, never one, each unknown when it is unknown.

@@ -3,7 +3,7 @@
 use shared::id::SiteName;
 
 use crate::assessment::Scene;
-use crate::candidate::{choose, targets};
+use crate::candidate::{CandidateRefusal, choose, targets};
 use crate::finding::{Finding, row_of};
 use crate::glass::glass_of_sites;
 use crate::loss::bound;
@@ -101,7 +101,7 @@ pub(crate) fn choose_as_if_lost(
         let moving = choice
             .refused
             .iter()
-            .position(|r| r.site == *target && r.because.contains("still moves"));
+            .position(|r| r.site == *target && r.why == Some(CandidateRefusal::StillMoves));
         let Some(index) = moving else {
             continue;
         };

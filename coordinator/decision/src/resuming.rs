@@ -6,7 +6,7 @@ use shared::wire::{Severity, Ticket};
 use crate::approval::refused;
 use crate::core::Core;
 use crate::durable::{Attestation, Run, RunState, StepOutcome, StepRecord};
-use crate::execution::{FENCE_GRADE, RunClocks, retry_fences, waivable};
+use crate::execution::{FENCE_GRADE, RunClocks, fences, retry, waivable};
 use crate::input::{Now, Past};
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
@@ -51,10 +51,9 @@ impl Core {
             Some("promote") => !run.steps.contains_key(&halted),
             Some(_) | None => false,
         };
-        retry_failed(run);
-        if graded {
-            retry_fences(run);
-        }
+        retry(run, |step| {
+            step.on_failure == OnFailure::Halt || graded && fences(step)
+        });
         run.state = RunState::Running;
         let id = run.id;
         self.touch();
@@ -287,30 +286,4 @@ fn waive_step(
         reason: reason.to_owned(),
     };
     Ok(())
-}
-
-/// Takes back the failed steps that halted the run.
-///
-/// A step whose effect may still come keeps its command: its agent then looks at what has become of it instead
-/// of taking it for a new order. Any other is begun anew, with another command.
-fn retry_failed(run: &mut Run) {
-    let halting: Vec<u32> = run
-        .plan
-        .steps
-        .iter()
-        .filter(|step| step.on_failure == OnFailure::Halt)
-        .map(|step| step.number)
-        .collect();
-    for number in halting {
-        match run.steps.get_mut(&number).map(|record| &mut record.outcome) {
-            Some(outcome @ StepOutcome::Failed { pending: true, .. }) => {
-                *outcome = StepOutcome::Started;
-            }
-            Some(StepOutcome::Failed { pending: false, .. }) => {
-                run.steps.remove(&number);
-            }
-            Some(StepOutcome::Started | StepOutcome::Done { .. } | StepOutcome::Waived { .. })
-            | None => {}
-        }
-    }
 }

@@ -18,6 +18,7 @@ use self::rule::Rule;
 use crate::assessment::Scene;
 use crate::candidate::{last_primary, targets};
 use crate::inventory::{Inventory, PrimaryRecord};
+use crate::proof::Shown;
 
 /// One database whose commits wait for the standby in a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +59,11 @@ pub(crate) enum Unproved {
     /// The standby's own name is not known.
     Nameless { standby: NodeName },
     /// A name that is not the standby's.
-    Elsewhere { names: String, name: String, site: SiteName },
+    Elsewhere {
+        names: String,
+        name: String,
+        site: SiteName,
+    },
     /// Several standbys go by the name.
     Doubled { name: String },
     /// The standby has not all that was written before commits waited for it.
@@ -143,19 +148,34 @@ fn binding(
         return Err(Unproved::Anybody { names: names() });
     }
     let own = standby.application.as_deref();
-    let own = own.ok_or_else(|| Unproved::Nameless { standby: node.clone() })?;
-    if let Some(name) = rule.names.iter().find(|name| !name.eq_ignore_ascii_case(own)) {
+    let own = own.ok_or_else(|| Unproved::Nameless {
+        standby: node.clone(),
+    })?;
+    if let Some(name) = rule
+        .names
+        .iter()
+        .find(|name| !name.eq_ignore_ascii_case(own))
+    {
         return Err(Unproved::Elsewhere {
             names: names(),
             name: name.clone(),
             site: to.clone(),
         });
     }
-    let alike = primary.senders.iter().filter(|name| name.eq_ignore_ascii_case(own));
+    let alike = primary
+        .senders
+        .iter()
+        .filter(|name| name.eq_ignore_ascii_case(own));
     if alike.count() > 1 || is_told_elsewhere(inventory, database, to, own) {
-        return Err(Unproved::Doubled { name: own.to_owned() });
+        return Err(Unproved::Doubled {
+            name: own.to_owned(),
+        });
     }
-    let received = standby.heartbeat.database.as_ref().and_then(|d| d.received_lsn);
+    let received = standby
+        .heartbeat
+        .database
+        .as_ref()
+        .and_then(|d| d.received_lsn);
     if received.is_none_or(|received| received < primary.bound_from) {
         return Err(Unproved::Behind { standby: node });
     }
@@ -175,6 +195,17 @@ fn is_told_elsewhere(inventory: &Inventory, database: &Database, to: &SiteName, 
         agent.application.as_deref()
     });
     told.any(|name| name.eq_ignore_ascii_case(own))
+}
+
+/// The bindings as a proof that the old holder acknowledges nothing once the standbys are promoted.
+pub(crate) fn shown(bound: &[Bound]) -> Shown {
+    let standbys = bound
+        .iter()
+        .map(|one| (one.standby.clone(), one.names.clone()));
+    Shown::Synchronous {
+        standbys: standbys.collect(),
+        age_ms: Bound::oldest(bound),
+    }
 }
 
 impl Bound {
@@ -205,17 +236,26 @@ impl fmt::Display for Unproved {
                 write!(f, "synchronous_standby_names {names:?} is not understood")
             }
             Self::Anybody { names } => {
-                write!(f, "synchronous_standby_names {names:?} lets any standby answer")
+                write!(
+                    f,
+                    "synchronous_standby_names {names:?} lets any standby answer"
+                )
             }
             Self::Nameless { standby } => {
-                write!(f, "{standby} does not say under which application_name it streams")
+                write!(
+                    f,
+                    "{standby} does not say under which application_name it streams"
+                )
             }
             Self::Elsewhere { names, name, site } => write!(
                 f,
                 "synchronous_standby_names {names:?} lets {name:?} answer, which is not the standby in {site}"
             ),
             Self::Doubled { name } => {
-                write!(f, "more than one standby goes by the application_name {name:?}")
+                write!(
+                    f,
+                    "more than one standby goes by the application_name {name:?}"
+                )
             }
             Self::Behind { standby } => write!(
                 f,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use shared::clock::Millis;
 use shared::id::{SiteName, StackName};
 
@@ -293,17 +294,21 @@ pub(crate) enum StackCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreCommand {
     /// Go on with a store that shows less than was seen of it, and say which site is live.
-    Accept {
-        /// The site that is live: it gets an epoch above every one that was seen.
-        #[arg(long, value_name = "SITE")]
-        live: SiteName,
-        /// The stack's name, typed once more.
-        #[arg(long, value_name = "STACK")]
-        confirm: String,
-        /// Why the store is to be believed.
-        #[arg(long)]
-        reason: String,
-    },
+    Accept(AcceptStore),
+}
+
+/// An acceptance of the store.
+#[derive(Debug, Args, Serialize)]
+pub(crate) struct AcceptStore {
+    /// The site that is live: it gets an epoch above every one that was seen.
+    #[arg(long, value_name = "SITE")]
+    live: SiteName,
+    /// The stack's name, typed once more.
+    #[arg(long, value_name = "STACK")]
+    confirm: String,
+    /// Why the store is to be believed.
+    #[arg(long)]
+    reason: String,
 }
 
 /// An approval.

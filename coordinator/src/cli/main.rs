@@ -124,13 +124,8 @@ async fn connected(
             let body = json!({ "switch": switch.word(), "reason": reason });
             change(Verb::Automatic, body).await?;
         }
-        Command::Store(StoreCommand::Accept {
-            live,
-            confirm,
-            reason,
-        }) => {
-            let body = json!({ "live": live, "confirm": confirm, "reason": reason });
-            change(Verb::StoreAccept, body).await?;
+        Command::Store(StoreCommand::Accept(accept)) => {
+            change(Verb::StoreAccept, json!(accept)).await?;
         }
         Command::WatchEvents => Box::pin(events::watch(link, terminal)).await?,
         Command::Provision {

@@ -69,6 +69,8 @@ fn heartbeat(agent: u64, sequence: u64) -> Heartbeat {
             lag_bytes: Some(LagBytes(0)),
             lag_ms: Some(Millis(300)),
             obstacles: Vec::new(),
+            application: None,
+            sync: None,
         }),
         cluster: None,
         peers: vec![

@@ -121,6 +121,7 @@ pub(crate) fn proposal(state: ProposalState) -> Proposal {
         site: site("dc3"),
         node: NodeName::new("dc3-db").unwrap(),
         because: "dc3 is a witness: it never becomes live".to_owned(),
+        why: None,
     };
     Proposal {
         id: ProposalId::new(Uuid::from_u128(0x2a)),

@@ -18,7 +18,8 @@ pub use self::v1::event::{AuditEvent, EVENT_SCHEMA, Severity};
 pub use self::v1::heartbeat::{
     ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample,
     Heartbeat, HostSample, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample,
-    PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample, Unfit, WorkloadSample,
+    PromotionObstacle, ReceiverSample, ReceiverStatus, SenderSample, SyncCommit, SyncSample, Unfit,
+    WorkloadSample,
 };
 pub use self::v1::observation::{Observation, SightingChannel, SiteSighting, StoreHalt};
 pub use self::v1::report::{PROGRESS_BEGUN, ProofLine, Report, ReportState};

@@ -4,7 +4,8 @@ use shared::codec;
 use shared::refusal::Refusal;
 use shared::wire::{
     Command, DatabaseRole, DatabaseState, Fitness, Heartbeat, Observation, PeerChannel,
-    PeerOutcome, PromotionObstacle, ReceiverStatus, Report, ReportState, SightingChannel, Unfit,
+    PeerOutcome, PromotionObstacle, ReceiverStatus, Report, ReportState, SightingChannel,
+    SyncCommit, Unfit,
 };
 
 use crate::reread;
@@ -146,6 +147,9 @@ fn an_unknown_word_of_a_heartbeat_reads_as_unknown() {
         odd(&standby, &["b", "s", "1", "o"]).peers[1].outcome,
         PeerOutcome::Unknown
     );
+    let bound = odd(&specimen::synchronous(), &["b", "d", "sy", "c"]).database;
+    let level = bound.unwrap().sync.unwrap().commit;
+    assert_eq!(level, SyncCommit::Unknown);
     let unfit = &specimen::heartbeats()[4].1;
     let Fitness::Unfit(reasons) = odd(unfit, &["b", "fit", "n", "1"]).fitness else {
         panic!("fit")

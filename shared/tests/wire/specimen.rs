@@ -18,7 +18,8 @@ use shared::wire::{
     DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample, Grant,
     Heartbeat, HostSample, LeaseSample, LeaseStanding, Observation, PeerChannel, PeerOutcome,
     PeerSample, ProbeRequest, PromotionObstacle, ReceiverSample, ReceiverStatus, ScaleTarget,
-    SenderSample, SightingChannel, SiteSighting, SlotName, StoreHalt, Unfit, WorkloadSample,
+    SenderSample, SightingChannel, SiteSighting, SlotName, StoreHalt, SyncCommit, SyncSample,
+    Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -55,6 +56,8 @@ pub(crate) fn heartbeats() -> Vec<(&'static str, Heartbeat)> {
         ("heartbeat-leased", leased(LeaseStanding::Held)),
         ("heartbeat-fenced", leased(LeaseStanding::Fenced)),
         ("heartbeat-glass", glass()),
+        ("heartbeat-synchronous", synchronous()),
+        ("heartbeat-named-standby", named_standby()),
     ]
 }
 
@@ -102,6 +105,34 @@ fn primary() -> Heartbeat {
         }),
         peers: peers(),
         ..minimal()
+    }
+}
+
+/// A primary whose commits wait for a standby.
+pub(crate) fn synchronous() -> Heartbeat {
+    let sample = primary().database.unwrap();
+    Heartbeat {
+        database: Some(DatabaseSample {
+            sync: Some(SyncSample {
+                names: "FIRST 1 (dc2)".to_owned(),
+                commit: SyncCommit::RemoteApply,
+                exception: Some("report in every database".to_owned()),
+                answering: vec!["dc2".to_owned()],
+            }),
+            ..sample
+        }),
+        ..primary()
+    }
+}
+
+/// A standby that says under which name it streams.
+fn named_standby() -> Heartbeat {
+    Heartbeat {
+        database: Some(DatabaseSample {
+            application: Some("dc2".to_owned()),
+            ..standby_sample()
+        }),
+        ..standby()
     }
 }
 
@@ -157,6 +188,8 @@ fn standby_sample() -> DatabaseSample {
         lag_bytes: Some(LagBytes(55_368)),
         lag_ms: Some(Millis(1_204)),
         obstacles: Vec::new(),
+        application: None,
+        sync: None,
     }
 }
 

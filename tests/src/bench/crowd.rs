@@ -319,5 +319,7 @@ fn database(sequence: u64) -> Result<DatabaseSample> {
         lag_bytes: Some(LagBytes(0)),
         lag_ms: Some(Millis(300)),
         obstacles: Vec::new(),
+        application: None,
+        sync: None,
     })
 }

@@ -92,6 +92,8 @@ pub(super) fn heartbeat(view: View, time: u8, uptime_ms: Millis) -> Heartbeat {
         lag_bytes: None,
         lag_ms: None,
         obstacles: Vec::new(),
+        application: None,
+        sync: None,
     };
     Heartbeat {
         process: super::host::process(view.process),

@@ -82,6 +82,8 @@ impl Database {
             lag_bytes: None,
             lag_ms: None,
             obstacles: Vec::new(),
+            application: None,
+            sync: None,
         }
     }
 

@@ -16,6 +16,7 @@ mod scale;
 mod stage;
 mod start_gate;
 mod store;
+mod synchronous;
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use shared::id::DatabaseName;
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
     DatabaseRole, DatabaseSample, DatabaseState, PromotionObstacle, ReceiverSample, ReceiverStatus,
-    SenderSample,
+    SenderSample, SyncCommit, SyncSample,
 };
 use tokio_postgres::Row;
 
@@ -37,7 +37,18 @@ SELECT r.in_recovery,
   (latest_end_lsn-'0/0'::pg_lsn)::int8 AS latest_end,
   extract(epoch FROM clock_timestamp()-last_msg_receipt_time)::float8 AS age,
   sender_host AS host, sender_port AS port FROM pg_stat_wal_receiver) w) END AS receiver,
- (SELECT json_agg(s)::text FROM (SELECT application_name AS app, state,
+ CASE WHEN r.in_recovery THEN coalesce(btrim(substring((SELECT setting FROM pg_settings WHERE name = 'primary_conninfo')
+  FROM '(?:^|\\s)application_name\\s*=\\s*(''[^'']*''|\\S+)'), ''''), nullif(current_setting('cluster_name'), ''),
+  'walreceiver') END AS application,
+ CASE WHEN r.in_recovery THEN NULL ELSE current_setting('synchronous_standby_names') END AS sync_names,
+ CASE WHEN r.in_recovery THEN NULL ELSE (SELECT reset_val FROM pg_settings WHERE name = 'synchronous_commit') END
+  AS sync_commit,
+ CASE WHEN r.in_recovery THEN NULL ELSE (SELECT string_agg(coalesce(o.rolname, 'every role') || ' in '
+  || coalesce(d.datname, 'every database'), ', ') FROM pg_db_role_setting s LEFT JOIN pg_roles o ON o.oid = s.setrole
+  LEFT JOIN pg_database d ON d.oid = s.setdatabase WHERE o.rolname IS DISTINCT FROM session_user AND EXISTS (
+  SELECT FROM unnest(s.setconfig) c WHERE c ~* '^synchronous_commit='
+  AND c !~* '=(on|remote_apply|true|tru|tr|t|yes|ye|y|1)$')) END AS sync_exception,
+ (SELECT json_agg(s)::text FROM (SELECT application_name AS app, state, sync_state AS sync,
   (flush_lsn-'0/0'::pg_lsn)::int8 AS flushed FROM pg_stat_replication ORDER BY application_name) s) AS senders
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r";
 
@@ -54,6 +65,8 @@ pub(crate) struct Observed {
     pub(crate) obstacles: Vec<PromotionObstacle>,
     senders: Vec<Sender>,
     replay_age: Option<f64>,
+    application: Option<String>,
+    sync: Option<SyncSample>,
 }
 
 /// A WAL receiver as its view shows it.
@@ -71,6 +84,7 @@ pub(crate) struct Receiver {
 struct Sender {
     app: Option<String>,
     state: Option<String>,
+    sync: Option<String>,
     flushed: Option<i64>,
 }
 
@@ -108,9 +122,33 @@ pub(crate) fn observed(row: &Row) -> Result<Observed, DatabaseError> {
         replayed,
         receiver,
         obstacles,
-        senders,
         replay_age: column(row, "replay_age")?,
+        application: column(row, "application")?,
+        sync: sync(row, &senders)?,
+        senders,
     })
+}
+
+/// Whom commits wait for; nothing on a standby.
+fn sync(row: &Row, senders: &[Sender]) -> Result<Option<SyncSample>, DatabaseError> {
+    let names: Option<String> = column(row, "sync_names")?;
+    let commit: Option<&str> = column(row, "sync_commit")?;
+    let exception: Option<String> = column(row, "sync_exception")?;
+    let counts = |sender: &&Sender| matches!(sender.sync.as_deref(), Some("sync" | "quorum"));
+    let answering = senders.iter().filter(counts);
+    Ok(names.zip(commit).map(|(names, commit)| SyncSample {
+        names,
+        commit: match commit {
+            "off" => SyncCommit::Off,
+            "local" => SyncCommit::Local,
+            "remote_write" => SyncCommit::RemoteWrite,
+            "on" => SyncCommit::On,
+            "remote_apply" => SyncCommit::RemoteApply,
+            _ => SyncCommit::Unknown,
+        },
+        exception,
+        answering: answering.filter_map(|sender| sender.app.clone()).collect(),
+    }))
 }
 
 /// A sample of a database that does not answer.
@@ -129,6 +167,8 @@ pub(super) fn without_answer(database: DatabaseName, state: DatabaseState) -> Da
         lag_bytes: None,
         lag_ms: None,
         obstacles: Vec::new(),
+        application: None,
+        sync: None,
     }
 }
 
@@ -164,6 +204,8 @@ impl Observed {
                 .map(|(latest, replayed)| latest.ahead_of(replayed)),
             lag_ms,
             obstacles: self.obstacles.clone(),
+            application: self.application.clone(),
+            sync: self.sync.clone(),
             ..without_answer(database, DatabaseState::Up)
         }
     }

@@ -2,13 +2,14 @@
 
 use shared::clock::Millis;
 use shared::id::{NodeName, SiteName};
-use shared::stack::{Database, Member};
+use shared::stack::{Database, Member, Replication};
 use shared::wire::{DatabaseRole, DatabaseSample, DatabaseState, ReceiverStatus};
 
 use super::{Scene, found};
 use crate::candidate::{last_primary, state_words};
 use crate::finding::{Finding, FindingCode};
 use crate::glass::breaks;
+use crate::synchrony::{stalled, unproved};
 
 /// Finds.
 pub(super) fn find(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
@@ -22,8 +23,39 @@ pub(super) fn find(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
             replication(database, member, sample, scene, findings);
         }
     }
+    synchronous(scene, findings);
     for site in scene.stack.clusters.keys() {
         passive(site, scene, findings);
+    }
+}
+
+/// The policy's word on replication, held against the primary's own settings.
+fn synchronous(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
+    if scene.stack.policy.replication == Replication::Asynchronous || scene.durable.run.is_some() {
+        return;
+    }
+    if let Some(why) = unproved(scene) {
+        let sentence = format!(
+            "the policy says synchronous, and it is not shown that commits wait for the standby that would become live: \
+             {why}; a failover may lose what was acknowledged"
+        );
+        found(findings, FindingCode::NotSynchronous, sentence);
+        return;
+    }
+    for database in &scene.stack.databases {
+        let members = database.members.iter();
+        let live = members.filter(|member| member.site == *scene.live());
+        let writes =
+            |member: &Member| fresh_sample(member, scene).is_some_and(DatabaseSample::writes);
+        let primary = last_primary(scene.inventory, database, scene.live());
+        if primary.is_some_and(stalled) && live.into_iter().any(writes) {
+            let sentence = format!(
+                "commits of database {} wait: no standby that they wait for answers; bring it back, or clear \
+                 synchronous_standby_names, after which a failover may lose data",
+                database.name
+            );
+            found(findings, FindingCode::NotSynchronous, sentence);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use shared::clock::Millis;
 
 use super::{Scene, found};
-use crate::candidate::choose;
+use crate::candidate::{CandidateRefusal, choose};
 use crate::finding::{Finding, FindingCode};
 use crate::glass::alarms;
 use crate::sighting::{NoVote, Vote, unfit_words};
@@ -177,7 +177,7 @@ fn candidates(scene: &Scene<'_>, findings: &mut Vec<Finding>) {
                     || choice
                         .refused
                         .iter()
-                        .any(|r| r.site == site && r.because.contains("still moves"))
+                        .any(|r| r.site == site && r.why == Some(CandidateRefusal::StillMoves))
             })
         });
     if !whole {

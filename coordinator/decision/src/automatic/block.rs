@@ -194,6 +194,7 @@ const fn found_by(code: FindingCode) -> &'static str {
         | FindingCode::LocalFailover
         | FindingCode::AsymmetricReach
         | FindingCode::ReplicationBroken
+        | FindingCode::NotSynchronous
         | FindingCode::LagAboveRpo
         | FindingCode::SlowHost
         | FindingCode::ClockJump

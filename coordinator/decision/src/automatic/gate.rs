@@ -2,7 +2,7 @@
 
 use shared::clock::Mono;
 use shared::id::SiteName;
-use shared::stack::{Database, Mode, Policy, Replication};
+use shared::stack::{Database, Mode, Policy};
 
 use super::AutomaticBlock;
 use crate::assessment::{Scene, assess};
@@ -12,6 +12,7 @@ use crate::finding::{Finding, FindingCode, row_of};
 use crate::leasing::promises;
 use crate::needs::expected_grade;
 use crate::proposal::Proposal;
+use crate::synchrony::unproved;
 
 impl Core {
     /// Every rule that does not hold now, but for the window.
@@ -142,12 +143,9 @@ fn other_versions(scene: &Scene<'_>) -> Vec<AutomaticBlock> {
 /// Nothing keeps the old site from acknowledging, or not as surely as is asked.
 fn unfenced(scene: &Scene<'_>) -> Option<AutomaticBlock> {
     let policy = &scene.stack.policy;
-    let replication = match policy.replication {
-        Replication::Asynchronous => Some("it is asynchronous".to_owned()),
-        Replication::Synchronous => replication_unproved(scene),
-    };
-    let replication = replication?;
-    if !policy.lease.enforces() {
+    if let Some(replication) = unproved(scene)
+        && !policy.lease.enforces()
+    {
         return Some(AutomaticBlock::NotFenced { replication });
     }
     let asked = policy.automatic.fence_grade;
@@ -157,19 +155,6 @@ fn unfenced(scene: &Scene<'_>) -> Option<AutomaticBlock> {
         reached,
         because,
     })
-}
-
-/// Why it is not proved that every commit of the live site waits for the standby that would be promoted, so that
-/// the old primary acknowledges nothing after the promotion; nothing when it is proved.
-///
-/// `replication = "synchronous"` in the stack file is a wish: only what the primary's own settings and senders show
-/// proves it. Nothing looks at them yet, so it is never proved, and automatic mode needs self-fencing.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "what proves it is asked here and nowhere else"
-)]
-fn replication_unproved(_scene: &Scene<'_>) -> Option<String> {
-    Some("it is not proved that commits wait for the standby".to_owned())
 }
 
 /// Rules that an operator would have to override. The grade has its own for automatic mode.

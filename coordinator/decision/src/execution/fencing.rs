@@ -195,16 +195,14 @@ fn all_confirmed(run: &Run) -> Option<Shown> {
     Some(Shown::AgentConfirmed { nodes })
 }
 
-/// Takes back the fences that failed, so that they are tried again before the grant.
-pub(crate) fn retry_fences(run: &mut Run) {
-    let fences: Vec<u32> = run
-        .plan
-        .steps
-        .iter()
-        .filter(|step| step.fence.is_some() || step.work.kind() == "fence")
-        .map(|step| step.number)
-        .collect();
-    for number in fences {
+/// Takes back the failed steps of which `which` is true, so that they are tried again.
+///
+/// A step whose effect may still come keeps its command: its agent then looks at what has become of it instead
+/// of taking it for a new order. Any other is begun anew, with another command.
+pub(crate) fn retry(run: &mut Run, which: impl Fn(&Step) -> bool) {
+    let steps = run.plan.steps.iter().filter(|step| which(step));
+    let numbers: Vec<u32> = steps.map(|step| step.number).collect();
+    for number in numbers {
         match run.steps.get_mut(&number).map(|record| &mut record.outcome) {
             Some(outcome @ StepOutcome::Failed { pending: true, .. }) => {
                 *outcome = StepOutcome::Started;
@@ -216,4 +214,9 @@ pub(crate) fn retry_fences(run: &mut Run) {
             | None => {}
         }
     }
+}
+
+/// True for a step that fences the old site.
+pub(crate) fn fences(step: &Step) -> bool {
+    step.fence.is_some() || step.work.kind() == "fence"
 }

@@ -32,9 +32,7 @@ impl Rule {
                 names: Vec::new(),
             });
         }
-        let word = |token: &Token, word: &str| {
-            matches!(token, Token::Bare(found) if found.eq_ignore_ascii_case(word))
-        };
+        let word = |token: &Token, word: &str| matches!(token, Token::Bare(found) if found.eq_ignore_ascii_case(word));
         let (counted, rest) = match tokens.as_slice() {
             [method, count, Token::Sign('('), rest @ ..]
                 if word(method, "first") || word(method, "any") =>
@@ -158,8 +156,22 @@ mod tests {
     #[test]
     fn what_the_server_refuses_is_not_understood() {
         for text in [
-            "dc-2", "dc2,", ",dc2", "dc2 dc3", "FIRST (dc2)", "FIRST 0 (dc2)", "ANY one (dc2)", "FIRST 1 dc2",
-            "FIRST 1 (dc2", "FIRST 1 ()", "1 (dc2))", "\"dc2", "\"\"", "a; b", "FIRST 1 (dc2) x", "()",
+            "dc-2",
+            "dc2,",
+            ",dc2",
+            "dc2 dc3",
+            "FIRST (dc2)",
+            "FIRST 0 (dc2)",
+            "ANY one (dc2)",
+            "FIRST 1 dc2",
+            "FIRST 1 (dc2",
+            "FIRST 1 ()",
+            "1 (dc2))",
+            "\"dc2",
+            "\"\"",
+            "a; b",
+            "FIRST 1 (dc2) x",
+            "()",
         ] {
             assert_eq!(read(text), None, "{text:?}");
         }

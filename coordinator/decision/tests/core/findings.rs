@@ -20,11 +20,11 @@ const fn case(code: FindingCode, golden: fn(&mut World), near: fn(&mut World)) -
     Case { code, golden, near }
 }
 
-fn seconds(world: &mut World, count: u64) {
+pub(crate) fn seconds(world: &mut World, count: u64) {
     world.pass(Millis::seconds(count));
 }
 
-fn lose(world: &mut World, name: &str) {
+pub(crate) fn lose(world: &mut World, name: &str) {
     world.gone.insert(site(name));
 }
 
@@ -61,7 +61,7 @@ fn replace_stack(world: &mut World, change: fn(&mut shared::stack::Stack)) {
 
 use FindingCode as C;
 
-const CASES: [Case; 28] = [
+const CASES: [Case; 29] = [
     case(
         C::TwoPrimaries,
         |w| write_in(w, "dc2-db"),
@@ -228,6 +228,21 @@ const CASES: [Case; 28] = [
         },
     ),
     case(
+        C::NotSynchronous,
+        |w| {
+            *w = World::with(crate::world::synchronous());
+            w.begin("dc2");
+            w.wait_for("*", &["dc2", "dc3"]);
+            seconds(w, 10);
+        },
+        |w| {
+            *w = World::with(crate::world::synchronous());
+            w.begin("dc2");
+            w.wait_for("dc2", &["dc2"]);
+            seconds(w, 10);
+        },
+    ),
+    case(
         C::LagAboveRpo,
         |w| {
             w.database("dc2-db").receiving = false;
@@ -370,7 +385,7 @@ fn flap(world: &mut World, times: u32) {
     }
 }
 
-fn found(act: fn(&mut World)) -> (Vec<FindingCode>, String) {
+pub(crate) fn found(act: fn(&mut World)) -> (Vec<FindingCode>, String) {
     let mut world = World::healthy("dc2");
     act(&mut world);
     let status = world.core().status(world.instant());
@@ -443,6 +458,7 @@ const fn is_listed(code: FindingCode) -> bool {
         | C::LocalFailover
         | C::AsymmetricReach
         | C::ReplicationBroken
+        | C::NotSynchronous
         | C::LagAboveRpo => true,
         C::SlowHost | C::ClockJump | C::Flapping | C::PassiveSiteActive | C::OldPrimaryActive => {
             true
@@ -456,40 +472,4 @@ fn a_healthy_stack_has_no_finding() {
     let (codes, screen) = found(|world| seconds(world, 1));
     assert_eq!(codes, [], "{screen}");
     assert!(screen.contains("a failover would work now"), "{screen}");
-}
-
-#[test]
-fn without_a_leader_nothing_is_called_protected() {
-    let mut world = World::healthy("dc2");
-    seconds(&mut world, 1);
-    let status = world.core().status_unled(world.instant());
-    assert!(
-        status.summary.starts_with("nobody leads; "),
-        "{}",
-        status.summary
-    );
-    assert!(!status.readiness.protected);
-    assert!(status.readiness.obstacles[0].contains("no coordinator is known to lead"));
-}
-
-#[test]
-fn a_silent_cluster_agent_or_observer_is_an_obstacle() {
-    let (_, screen) = found(|w| {
-        w.agent("dc2-k8s").alive = false;
-        seconds(w, 30);
-    });
-    assert!(screen.contains("UNPROTECTED"), "{screen}");
-    assert!(
-        screen.contains("obstacle: dc2-k8s: what is known of it is"),
-        "{screen}"
-    );
-    let (_, screen) = found(|w| {
-        lose(w, "dc3");
-        seconds(w, 60);
-    });
-    assert!(screen.contains("UNPROTECTED"), "{screen}");
-    assert!(
-        screen.contains("obstacle: observer dc3 has no vote"),
-        "{screen}"
-    );
 }

@@ -6,9 +6,11 @@
 //! asking     what an operator asks in a script
 //! anew       a store that was made anew
 //! automatic  every rule of automatic mode with a case and a near miss
+//! readiness  what is called protected
 //! regressed  a store that shows less than was seen of it
 //! findings   every finding with a golden case and a near miss
 //! glass      plans for the loss of the store, and what becomes of one that was used
+//! synchrony  whether commits wait for the standby, with every near miss
 //! tables     the tables are whole: phases, moves, findings, inputs
 //! rows       every row of the table of moves is used
 //! run        runs under changes of the leader, conflicts of the store, late and doubled words
@@ -28,6 +30,8 @@ mod glass;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod readiness;
+#[cfg(test)]
 mod regressed;
 #[cfg(test)]
 mod rows;
@@ -37,6 +41,8 @@ mod run;
 mod screen;
 #[cfg(test)]
 mod script;
+#[cfg(test)]
+mod synchrony;
 #[cfg(test)]
 mod tables;
 #[cfg(test)]

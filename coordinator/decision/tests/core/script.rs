@@ -13,7 +13,8 @@ use shared::wire::{DatabaseState, PromotionObstacle, Ticket};
 use crate::asking::{self, overrides};
 use crate::screen;
 use crate::world::{
-    Fault, Renews, Store, What, World, in_mode, node, powered_off, self_fencing, site, two_standbys,
+    Fault, Renews, Store, What, World, in_mode, node, powered_off, self_fencing, site, synchronous,
+    two_standbys,
 };
 
 /// A scenario being told.
@@ -180,6 +181,10 @@ impl Telling {
             ["obeyed", name, epoch] => {
                 world.agent(name).epoch = shared::epoch::Epoch(epoch.parse().unwrap());
             }
+            ["stack", "synchronous"] => *world = World::with(synchronous()),
+            ["commits-wait-for", names, ..] => {
+                world.wait_for(names, words.get(2..).unwrap_or_default());
+            }
             ["store-copied"] => world.copy = Some(world.store.clone()),
             ["store-restored"] => world.store = world.copy.clone().unwrap(),
             ["store-made-anew"] => world.store = Store::default(),
@@ -219,7 +224,6 @@ impl Telling {
     }
 
     /// An operator asks.
-    #[expect(clippy::too_many_lines, reason = "one arm a word of the language")]
     fn asks(&mut self, words: &[&str]) -> bool {
         let reason = |from: usize| words.get(from..).unwrap_or_default().join(" ");
         let durable = self.world.core().durable().cloned();

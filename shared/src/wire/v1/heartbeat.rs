@@ -237,6 +237,62 @@ pub struct DatabaseSample {
     /// What speaks against promoting this standby.
     #[serde(rename = "no", default, skip_serializing_if = "Vec::is_empty")]
     pub obstacles: Vec<PromotionObstacle>,
+    /// The `application_name` under which this standby streams.
+    #[serde(rename = "ap", default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// Whom a commit of this primary waits for.
+    #[serde(rename = "sy", default, skip_serializing_if = "Option::is_none")]
+    pub sync: Option<SyncSample>,
+}
+
+/// Whom a commit waits for, as the primary's own settings say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncSample {
+    /// `synchronous_standby_names`, as it is in force.
+    #[serde(rename = "n")]
+    pub names: String,
+    /// `synchronous_commit` for sessions that do not set their own.
+    #[serde(rename = "c")]
+    pub commit: SyncCommit,
+    /// Roles or databases that have a weaker `synchronous_commit` of their own, in words.
+    #[serde(rename = "x", default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
+    /// The application names of the standbys that count now: without one, commits wait.
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub answering: Vec<String>,
+}
+
+/// How far a commit is when it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncCommit {
+    /// Not even on the own disk.
+    Off,
+    /// On the own disk.
+    Local,
+    /// In the memory of the standby's machine.
+    RemoteWrite,
+    /// On the standby's disk.
+    On,
+    /// Visible on the standby.
+    RemoteApply,
+    /// A level that this build does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+impl SyncCommit {
+    /// PostgreSQL's word.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Local => "local",
+            Self::RemoteWrite => "remote_write",
+            Self::On => "on",
+            Self::RemoteApply => "remote_apply",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 impl DatabaseSample {

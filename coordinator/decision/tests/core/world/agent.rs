@@ -9,7 +9,7 @@ use shared::lsn::{Lsn, SystemIdentifier, Timeline};
 use shared::wire::{
     ClusterSample, DatabaseRole, DatabaseSample, DatabaseState, DeadmanKind, Fitness, GlassSample,
     Heartbeat, LeaseSample, LeaseStanding, PeerChannel, PeerOutcome, PeerSample, PromotionObstacle,
-    ReceiverSample, ReceiverStatus, ReportState, Unfit, WorkloadSample,
+    ReceiverSample, ReceiverStatus, ReportState, SenderSample, SyncSample, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -59,6 +59,12 @@ pub(crate) struct Database {
     pub(crate) message_at: Option<Mono>,
     pub(crate) receiving: bool,
     pub(crate) obstacles: Vec<PromotionObstacle>,
+    /// Its `application_name` as a standby.
+    pub(crate) application: Option<String>,
+    /// Whom its commits wait for as a primary.
+    pub(crate) sync: Option<SyncSample>,
+    /// The standbys that it sends to as a primary, by their application names.
+    pub(crate) senders: Vec<String>,
 }
 
 impl Agent {
@@ -159,10 +165,20 @@ impl Database {
                     message_age_ms: self.message_at.map(|at| now.since(at)),
                     sender: Some(address.clone()),
                 }),
-            senders: Vec::new(),
+            senders: self
+                .senders
+                .iter()
+                .map(|application| SenderSample {
+                    application: application.clone(),
+                    streaming: true,
+                    flushed_lsn: None,
+                })
+                .collect(),
             lag_bytes: None,
             lag_ms: None,
             obstacles: self.obstacles.clone(),
+            application: self.application.clone(),
+            sync: (up && !standby).then(|| self.sync.clone()).flatten(),
         }
     }
 

@@ -17,13 +17,17 @@ use shared::clock::{Millis, Mono, UnixMillis};
 use shared::epoch::{Epoch, StackVersion, Term};
 use shared::id::{Actor, NodeName, ProcessId, SiteName};
 use shared::stack::Stack;
-use shared::wire::{AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, Ticket};
+use shared::wire::{
+    AuditEvent, Command, DatabaseRole, DatabaseState, Heartbeat, SyncCommit, SyncSample, Ticket,
+};
 use uuid::Uuid;
 
 pub(crate) use self::agent::{Agent, Database, Renews};
 use self::labour::Due;
 pub(crate) use self::labour::{Fault, What};
-pub(crate) use self::stacks::{STACK, in_mode, powered_off, self_fencing, two_standbys};
+pub(crate) use self::stacks::{
+    STACK, in_mode, powered_off, self_fencing, synchronous, two_standbys,
+};
 
 /// All wall clocks begin here.
 const WALL: u64 = 1_790_000_000_000;
@@ -168,6 +172,9 @@ impl World {
                     message_at: None,
                     receiving: !is_primary,
                     obstacles: Vec::new(),
+                    application: Some(home.to_string()),
+                    sync: None,
+                    senders: Vec::new(),
                 }
             });
             let runs_cluster = self.stack.clusters.get(&home) == Some(&name);
@@ -205,6 +212,18 @@ impl World {
             };
             self.agents.insert(name, agent);
         }
+    }
+
+    /// The primary's commits wait for these, by its settings, and these answer.
+    pub(crate) fn wait_for(&mut self, names: &str, answering: &[&str]) {
+        let database = self.database("dc1-db");
+        database.senders = vec!["dc2".to_owned(), "dc3".to_owned()];
+        database.sync = Some(SyncSample {
+            names: names.to_owned(),
+            commit: SyncCommit::On,
+            exception: None,
+            answering: answering.iter().map(ToString::to_string).collect(),
+        });
     }
 
     /// Starts a site's coordinator anew: it knows nothing but what is on its disk.

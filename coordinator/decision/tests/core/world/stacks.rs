@@ -2,7 +2,7 @@
 
 use shared::clock::Millis;
 use shared::grade::FenceGrade;
-use shared::stack::{LeasePolicy, Mode, SelfFence, Stack};
+use shared::stack::{LeasePolicy, Mode, Replication, SelfFence, Stack};
 
 /// The sample that operators start from.
 pub(crate) const STACK: &str = include_str!("../../../../../deploy/config/stack.toml");
@@ -33,6 +33,13 @@ pub(crate) fn self_fencing() -> Stack {
     stack.policy.lease.self_fence = SelfFence::Stop;
     stack.policy.epoch_wait_ms = LeasePolicy::EPOCH_WAIT_MS;
     stack.policy.fence_grade = FenceGrade::LeaseExpired;
+    stack
+}
+
+/// The sample with commits that wait for the standby.
+pub(crate) fn synchronous() -> Stack {
+    let mut stack = Stack::parse("stack.toml", STACK).unwrap();
+    stack.policy.replication = Replication::Synchronous;
     stack
 }
 
