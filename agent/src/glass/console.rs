@@ -358,8 +358,14 @@ fn show_ending(ending: &Ending) -> u8 {
     }
     if ending.next.is_empty() && ending.done {
         show(
-            "every step is done. When the store is back: pointsman acknowledge break-glass --reason TEXT",
+            "every step that the site needs is done. When the store is back: pointsman acknowledge break-glass --reason TEXT",
         );
+    }
+    for node in &ending.later {
+        let (site, node, steps) = (&node.site, &node.node, node.steps.join("; "));
+        show(&bounded(&format!(
+            "for later, unless it was done: at {site}/{node}, {steps}"
+        )));
     }
     if ending.done { OK } else { FAILED }
 }

@@ -14,6 +14,7 @@
 mod broken;
 mod cache;
 pub mod console;
+mod ending;
 mod judge;
 mod keep;
 mod scene;

@@ -13,11 +13,12 @@ use uuid::Uuid;
 
 use super::Room;
 use super::broken::{Broken, Vouched};
+use super::ending::{Reached, ending};
 use super::judge::{self, Objection, Request, Rule, judge};
 use super::scene::Gathered;
 use super::socket::Line;
-use super::speech::{Act, Ask, Ending, NextNode, Said};
-use super::stage::{Code, Place, own, place, predecessor};
+use super::speech::{Act, Ask, Said};
+use super::stage::{Code, own, predecessor};
 use super::stepping::{ATTEMPTS_MAX, Stepped, outcome, say_step, words};
 use crate::clock;
 
@@ -202,7 +203,7 @@ impl Room {
                 }
             }
         }
-        let ending = self.ending(&broken, last.max(had), last > 0, halted);
+        let ending = ending(&broken, &identity, Reached { last, had }, halted);
         tracing::warn!(
             summary = ending.summary,
             code = ending.code,
@@ -210,43 +211,6 @@ impl Room {
         );
         line.say(Said::Ended(ending)).await;
         Ok(())
-    }
-
-    fn ending(&self, broken: &Broken, last: u32, acted: bool, halted: Option<String>) -> Ending {
-        let plan = &broken.plan;
-        let identity = &self.scene.identity;
-        let mut next: Vec<NextNode> = Vec::new();
-        let rest = plan.steps.iter().filter(|step| step.number > last);
-        for step in rest {
-            let (site, node) = match place(plan, identity, step) {
-                Place::Elsewhere(site, node) => (site, node),
-                Place::Here(action) if action.changes() && halted.is_none() => {
-                    (&identity.site, &identity.node)
-                }
-                Place::Here(_) | Place::Vouched | Place::Wait => continue,
-            };
-            let title = format!("step {}: {}", step.number, step.title);
-            match next.iter_mut().find(|n| (&n.site, &n.node) == (site, node)) {
-                Some(known) => known.steps.push(title),
-                None => next.push(NextNode {
-                    site: site.clone(),
-                    node: node.clone(),
-                    steps: vec![title],
-                }),
-            }
-        }
-        let code = acted.then(|| Code::of(plan, broken.epoch, last).to_string());
-        let summary = match &halted {
-            Some(why) => format!("stopped: {why}; repair it and run the same again"),
-            None => format!("this node's part is done in epoch {}", broken.epoch),
-        };
-        Ending {
-            done: halted.is_none(),
-            summary,
-            epoch: broken.epoch,
-            code: code.filter(|_| halted.is_none()),
-            next,
-        }
     }
 
     /// What the ledger knows of a step of the break that is begun here.

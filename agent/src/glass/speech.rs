@@ -99,6 +99,8 @@ pub(crate) struct Ending {
     pub(crate) code: Option<String>,
     /// Where to go on: the node and its steps.
     pub(crate) next: Vec<NextNode>,
+    /// What the site serves without, at other nodes; it may have been done.
+    pub(crate) later: Vec<NextNode>,
 }
 
 /// A node with steps that are still to be done.

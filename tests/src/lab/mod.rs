@@ -14,6 +14,7 @@
 //! homecoming               what the old site does when it comes back
 //! disk false_clock         what fills up, and what goes wrong with time
 //! crash tap                who writes is killed before and after each write
+//! glass                    the key that signs plans for break glass
 //! scenario log_watch duplicator recorder garbage   text files run by tests and by hand
 //! ```
 
@@ -27,6 +28,7 @@ pub mod duplicator;
 pub mod events;
 pub mod false_clock;
 pub mod garbage;
+pub mod glass;
 pub mod homecoming;
 pub mod http;
 pub mod judgement;

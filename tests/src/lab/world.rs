@@ -15,6 +15,7 @@ use super::cluster::Cluster;
 use super::coordinator_file::{self, Lead};
 use super::disk::SmallDisk;
 use super::false_clock::FalseClock;
+use super::glass::SigningKey;
 use super::narrative::Narrative;
 use super::operator::Operator;
 use super::program;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub small_disks: Vec<String>,
     /// Programs whose wall clock may be set wrong, such as `coordinator-dc3`.
     pub false_clocks: Vec<String>,
+    /// Whether leaders sign plans for break glass, and agents keep them.
+    pub keeps_plans: bool,
 }
 
 impl Setup {
@@ -333,6 +336,12 @@ impl Lab {
         )
         .context("writing the stack file")?;
         let switch_route = switch_route(&home, &self.wiring, &self.route)?;
+        let key = setup.keeps_plans.then(|| SigningKey::make(&home));
+        let key = key.transpose()?;
+        let of_agents = key.as_ref().map_or_else(String::new, SigningKey::for_agent);
+        let of_coordinators = key
+            .as_ref()
+            .map_or_else(String::new, SigningKey::for_coordinator);
         for site in SITES {
             let database = self.database(site)?;
             let side = DatabaseSide {
@@ -346,7 +355,8 @@ impl Lab {
             let node = database_node(site);
             let directory = home.join(format!("agent-{node}"));
             let text =
-                agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?;
+                agent_file::beside_database(&self.wiring, site, &directory.join("state"), &side)?
+                    + &of_agents;
             let agent = self.prepare(setup, ("agent", &node, site), (&directory, &text))?;
             self.agents.insert(node, agent);
         }
@@ -359,14 +369,15 @@ impl Lab {
                 site,
                 &directory.join("state"),
                 kubeconfig,
-            )?;
+            )? + &of_agents;
             let agent = self.prepare(setup, ("agent", &node, site), (&directory, &text))?;
             self.agents.insert(node, agent);
         }
         for site in SITES {
             let directory = home.join(format!("coordinator-{site}"));
             let text =
-                coordinator_file::text(&self.wiring, site, &directory.join("state"), &setup.lead)?;
+                coordinator_file::text(&self.wiring, site, &directory.join("state"), &setup.lead)?
+                    + &of_coordinators;
             let names = ("coordinator", site, site);
             let coordinator = self.prepare(setup, names, (&directory, &text))?;
             self.coordinators.insert(site.to_owned(), coordinator);

@@ -4,7 +4,7 @@ use decision::Ask;
 use shared::clock::Millis;
 use shared::wire::{Action, CheckExpectation, ContingencyWork};
 
-use crate::world::{World, site, two_standbys};
+use crate::world::{Renews, World, node, self_fencing, site, two_standbys};
 
 #[test]
 fn the_contingency_is_the_plan_that_is_proposed_when_the_site_is_lost() {
@@ -69,4 +69,25 @@ fn there_is_one_for_each_site_that_may_become_live_and_none_during_a_run_or_by_a
     world.break_glass("dc2-db", 1_001);
     world.pass(Millis::seconds(2));
     assert_eq!(world.core().contingencies(world.instant()), []);
+}
+
+#[test]
+fn the_plan_waits_as_long_as_the_agents_of_the_live_site_have_promised_to_need() {
+    let mut world = World::with(self_fencing());
+    world.begin("dc2");
+    world.pass(Millis::seconds(10));
+    let made = world.core().contingencies(world.instant());
+    assert_eq!(made[0].wait_ms(), Millis::seconds(45));
+    // Another policy's promise, written by an agent that nobody has heard since.
+    world.agent("dc1-db").renews = Renews::Never;
+    let ticket = world.store.ticket.as_mut().unwrap();
+    let lease = ticket.leases.get_mut(&node("dc1-db")).unwrap();
+    lease.promise.as_mut().unwrap().stop_bound_ms = Millis::seconds(90);
+    world.pass(Millis::seconds(5));
+    let later = world.core().contingencies(world.instant());
+    assert!(
+        later[0].wait_ms() > Millis::seconds(90),
+        "and the drift of the clocks"
+    );
+    assert_ne!(later[0].shape(), made[0].shape(), "it is written anew");
 }

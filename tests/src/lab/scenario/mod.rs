@@ -14,6 +14,7 @@
 //! lead lease SPAN renew SPAN               how the coordinators lead, when not as usual
 //! small disk database|agent|nats NAME      its files lie on a disk that can be filled; takes root
 //! false clock agent|coordinator NAME       its wall clock can be set wrong; takes libfaketime
+//! keeps plans                              leaders sign plans for break glass, and agents keep them
 //! may log PROGRAM TEXT                     such lines are no failure; PROGRAM may end with *
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod asking;
 mod doing;
 mod expecting;
+mod glass;
 mod reading;
 mod running;
 mod sentence;

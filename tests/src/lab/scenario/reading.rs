@@ -28,6 +28,8 @@ pub struct Scenario {
     pub small_disks: Vec<String>,
     /// Programs whose wall clock may be set wrong, such as `agent-dc1-db`.
     pub false_clocks: Vec<String>,
+    /// Whether leaders sign plans for break glass, and agents keep them.
+    pub keeps_plans: bool,
     /// Log lines that are no failure.
     pub allowed: Vec<Allowance>,
     /// Its steps, each with its line number and text.
@@ -85,6 +87,7 @@ impl Scenario {
             lead: Lead::default(),
             small_disks: Vec::new(),
             false_clocks: Vec::new(),
+            keeps_plans: false,
             allowed: Vec::new(),
             steps: Vec::new(),
         }
@@ -104,7 +107,7 @@ impl Scenario {
     pub fn agrees_with(&self, other: &Self) -> bool {
         let makes = |it: &Self| {
             let ground = (it.small_disks.clone(), it.false_clocks.clone());
-            (it.policy.clone(), it.lead.clone(), ground)
+            (it.policy.clone(), it.lead.clone(), ground, it.keeps_plans)
         };
         makes(self) == makes(other)
     }
@@ -141,6 +144,7 @@ impl Scenario {
                 }
             }
             ["fast"] => self.fast = true,
+            ["keeps", "plans"] => self.keeps_plans = true,
             ["needs", "namespaces"] => self.needs_namespaces = true,
             [
                 "small",
@@ -172,10 +176,10 @@ impl Scenario {
                 });
             }
             [
-                "policy" | "lead" | "may" | "rows" | "needs" | "with" | "small" | "false",
+                "policy" | "lead" | "may" | "rows" | "needs" | "with" | "small" | "false" | "keeps",
                 ..,
             ] => bail!(
-                "found {line:?}; allowed: rows N… | fast | needs namespaces | with NAME | policy KEY VALUE | \
+                "found {line:?}; allowed: rows N… | fast | needs namespaces | keeps plans | with NAME | policy KEY VALUE | \
                  small disk database|agent|nats NAME | false clock agent|coordinator NAME | \
                  lead lease SPAN renew SPAN | may log PROGRAM TEXT"
             ),

@@ -159,6 +159,7 @@ async fn prepare(scenario: &Scenario, narrative: &Narrative) -> Result<Option<St
         tapped: false,
         small_disks: scenario.small_disks.clone(),
         false_clocks: scenario.false_clocks.clone(),
+        keeps_plans: scenario.keeps_plans,
     };
     if !setup.false_clocks.is_empty() && !FalseClock::is_possible() {
         return Ok(None);

@@ -11,7 +11,8 @@ use crate::relay::Flow;
 
 /// Every form, for messages.
 const FORMS: &str = "lose | thaw | return | freeze | cut | heal | isolate | rejoin | drop | slow | kill | start | \
-     block | unblock | sabotage | stores | store | fill | empty | clock | loop | duplicate | record | replay | apply policy | publish garbage | await | wait | \
+     block | unblock | sabotage | stores | store | fill | empty | clock | loop | duplicate | record | replay | \
+     apply policy | publish garbage | break glass | await | wait | \
      no event | remember proposal | approve | operator | expect";
 
 impl Step {
@@ -33,6 +34,9 @@ impl Step {
                 Self::KillLeaderAfter(numbers.collect::<Result<_>>()?)
             }
             ["await", rest @ ..] => awaiting(rest)?,
+            ["break", "glass", "at", node, "vouching", off, rest @ ..] => {
+                breaking(node, off, rest)?
+            }
             ["wait", time] => Self::Wait(span(time)?),
             ["no", "event", kind, "for", time] => Self::NoEvent(own(kind), span(time)?),
             ["remember", "proposal", name] => Self::Remember(own(name)),
@@ -139,15 +143,41 @@ fn awaiting(words: &[&str]) -> Result<Step> {
         }
         ["protected", "within", time] => Step::AwaitProtected(span(time)?),
         ["stopped", site, "within", time] => Step::AwaitStopped(own(site), span(time)?),
+        ["rows", "in", site, "within", time] => Step::AwaitRows(own(site), span(time)?),
         ["closed", site, "within", time] => Step::AwaitClosed(own(site), span(time)?),
         ["log", program, text @ .., "within", time] if !text.is_empty() => {
             Step::AwaitLog(allowance(program, text), span(time)?)
         }
         other => bail!(
             "found await {other:?}; allowed: event KIND | step started|done N | finding CODE [naming TEXT] | \
-             phase WORD | proposal NAME STATE | protected | stopped SITE | closed SITE | log PROGRAM TEXT, then \
+             phase WORD | proposal NAME STATE | protected | stopped SITE | closed SITE | rows in SITE | log PROGRAM TEXT, \
+             then \
              within SPAN"
         ),
+    })
+}
+
+fn breaking(node: &str, off: &str, words: &[&str]) -> Result<Step> {
+    let (node, off) = (own(node), own(off));
+    Ok(match words {
+        ["within", time] => Step::BreakGlass {
+            node,
+            off,
+            within: span(time)?,
+            text: String::new(),
+        },
+        ["within", time, "saying", text @ ..] => Step::BreakGlass {
+            node,
+            off,
+            within: span(time)?,
+            text: text.join(" "),
+        },
+        ["refused", rule] => Step::RefuseGlass {
+            node,
+            off,
+            rule: own(rule),
+        },
+        other => bail!("found {other:?}; allowed: within SPAN [saying TEXT] | refused RULE"),
     })
 }
 

@@ -37,6 +37,8 @@ pub(super) struct Stage {
     /// Whom `leader` and `store leader` named last.
     pub(super) leader: Option<String>,
     pub(super) store_leader: Option<String>,
+    /// What the last node at which the glass was broken has printed for the next one.
+    pub(super) glass_code: Option<String>,
     /// Processes of standbys that were frozen one by one, by site.
     pub(super) receivers: BTreeMap<String, i32>,
     /// A session whose backend goes on by itself.
@@ -67,6 +69,7 @@ impl Stage {
             proposals: BTreeMap::new(),
             leader: None,
             store_leader: None,
+            glass_code: None,
             receivers: BTreeMap::new(),
             looping: None,
             end_at_loss: None,
@@ -113,6 +116,14 @@ impl Stage {
             Step::AwaitLog(about, within) => self.await_log(about, *within).await,
             Step::AwaitStopped(site, within) => self.await_stopped(site, *within).await,
             Step::AwaitClosed(site, within) => self.await_closed(site, *within).await,
+            Step::AwaitRows(site, within) => self.traffic.wait_written_in(site, *within).await,
+            Step::BreakGlass {
+                node,
+                off,
+                within,
+                text,
+            } => self.break_glass(node, off, *within, text).await,
+            Step::RefuseGlass { node, off, rule } => self.refuse_glass(node, off, rule).await,
             Step::Wait(time) => {
                 sleep(*time).await;
                 self.lab.check_alive()

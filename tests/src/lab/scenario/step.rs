@@ -32,6 +32,29 @@ pub enum Step {
     AwaitStopped(String, Duration),
     /// `await closed SITE within SPAN`: the site's database acknowledges nothing any more.
     AwaitClosed(String, Duration),
+    /// `await rows in SITE within SPAN`: the site has acknowledged a row of the client.
+    AwaitRows(String, Duration),
+    /// `break glass at NODE vouching SITE within SPAN [saying TEXT]`: as an operator on the node's host, as soon as nothing
+    /// speaks against it, with the code that the node before has printed.
+    BreakGlass {
+        /// The agent.
+        node: String,
+        /// The site that is vouched to be off.
+        off: String,
+        /// Until nothing speaks against it.
+        within: Duration,
+        /// What it must say.
+        text: String,
+    },
+    /// `break glass at NODE vouching SITE refused RULE`
+    RefuseGlass {
+        /// The agent.
+        node: String,
+        /// The site that is vouched to be off.
+        off: String,
+        /// The rule that must refuse it.
+        rule: String,
+    },
     /// `wait SPAN`: only where nothing can be waited for, such as time itself.
     Wait(Duration),
     /// `no event KIND for SPAN`
