@@ -36,8 +36,9 @@ impl Stage {
         let text = said(&done);
         self.narrative.show(&text);
         ensure!(done.status.success() && text.contains(wanted), "{text}");
-        let code = text.lines().find_map(|line| line.strip_prefix(CODE));
-        self.glass_code = code.map(ToOwned::to_owned).or(self.glass_code.take());
+        if let Some(code) = text.lines().find_map(|line| line.strip_prefix(CODE)) {
+            self.glass_code = Some(code.to_owned());
+        }
         Ok(())
     }
 
