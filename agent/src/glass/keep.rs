@@ -107,9 +107,11 @@ impl Keeper {
         else {
             return;
         };
-        // A store that was made anew knows nothing of the break, whatever epoch it shows.
-        let of_plan = ticket.incarnation == broken.plan.incarnation;
-        if !of_plan || ticket.holder != broken.plan.to || ticket.epoch < broken.epoch {
+        // A store that was made anew knows nothing of the break, whatever epoch it shows, until an operator has
+        // accepted it and this agent believes it.
+        let seen = self.ledger.seen().map(|seen| seen.incarnation);
+        let believed = [Some(broken.plan.incarnation), seen].contains(&Some(ticket.incarnation));
+        if !believed || ticket.holder != broken.plan.to || ticket.epoch < broken.epoch {
             return;
         }
         match self.ledger.reconcile_glass().await {
