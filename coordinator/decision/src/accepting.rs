@@ -9,6 +9,7 @@ use shared::wire::{Severity, Ticket};
 
 use crate::approval::refused;
 use crate::core::Core;
+use crate::durable::Hold;
 use crate::input::Now;
 use crate::journal::About;
 use crate::memory::Acceptance;
@@ -95,6 +96,13 @@ impl Core {
         self.store_fault = None;
         let (by, reason) = (word.by.clone(), word.reason.clone());
         self.durable.accepted = Some(word);
+        // That somebody switched automatic mode off may be among what the store has lost.
+        let off = Hold {
+            by: by.clone(),
+            at: now.wall,
+            reason: "the store was accepted after it had lost writes".to_owned(),
+        };
+        self.durable.automatic_off.get_or_insert(off);
         self.touch();
         let summary = format!("{by} accepted the store as it is: {reason}; {what}");
         let event = self

@@ -114,10 +114,10 @@ impl Stage {
         changed.push(&rule);
         let file = self.lab.stack_file.with_extension("changed.toml");
         std::fs::write(&file, changed.join("\n"))?;
-        let apply = ["stack", "apply", "--yes", &file.display().to_string()];
-        let said = self.lab.operator.must(&apply, ANSWER * 6).await?;
-        self.narrative.show(&said);
-        Ok(())
+        let file = file.display().to_string();
+        let apply = ["stack", "apply", "--yes", &file].map(str::to_owned);
+        // Whoever led may hang: the words are said again until another leads.
+        self.operate(&apply, 0, "").await
     }
 
     fn disk(&self, name: &str) -> Result<&SmallDisk> {
