@@ -19,11 +19,13 @@ impl World {
         }
     }
 
-    /// True when the leader watches.
+    /// True when the leader watches and nothing of it is under way: while the store elects, a state that is written
+    /// waits for its answer, and what follows it was not said yet.
     fn rests(&self) -> bool {
         let time = self.time;
         let leader = self.seats.values().find(|seat| seat.leads(time));
-        let phase = leader.map(|seat| seat.core.phase());
+        let settled = leader.filter(|seat| !seat.writing);
+        let phase = settled.map(|seat| seat.core.phase());
         matches!(phase, Some(Phase::Watching | Phase::Completed))
     }
 
