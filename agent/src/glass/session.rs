@@ -19,8 +19,9 @@ use super::scene::Gathered;
 use super::socket::Line;
 use super::speech::{Act, Ask, Said};
 use super::stage::{Code, own, predecessor};
-use super::stepping::{ATTEMPTS_MAX, Stepped, outcome, say_step, words};
+use super::stepping::{ATTEMPTS_MAX, Stepped, say_step, words};
 use crate::clock;
+use crate::report::outcome_word;
 
 impl Room {
     pub(super) async fn serve(&self, ask: &Ask, line: &mut Line) {
@@ -233,7 +234,7 @@ impl Room {
                 (0..ATTEMPTS_MAX).map_while(known).last()
             });
         known.map_or_else(String::new, |known| {
-            known.outcome.as_ref().map_or("begun", outcome).to_owned()
+            known.outcome.as_ref().map_or("begun", outcome_word).to_owned()
         })
     }
 }

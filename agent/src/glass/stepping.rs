@@ -13,6 +13,7 @@ use super::socket::Line;
 use super::speech::Said;
 use super::{Order, Room};
 use crate::action::Progress;
+use crate::report::outcome_word;
 
 /// Between two words about what goes on.
 const SAY_EVERY: Duration = Duration::from_millis(500);
@@ -212,21 +213,11 @@ pub(super) async fn say_step(line: &mut Line, step: &ContingencyStep, state: &Re
     line.say(Said::Step {
         number: step.number,
         title: step.title.clone(),
-        outcome: outcome(state).to_owned(),
+        outcome: outcome_word(state).to_owned(),
         detail: words(state),
         proof,
     })
     .await;
-}
-
-pub(super) const fn outcome(state: &ReportState) -> &'static str {
-    match state {
-        ReportState::Running { .. } => "running",
-        ReportState::Done { .. } => "done",
-        ReportState::Failed { .. } => "failed",
-        ReportState::Refused(_) => "refused",
-        ReportState::Interrupted { .. } => "interrupted",
-    }
 }
 
 pub(super) fn words(state: &ReportState) -> String {

@@ -194,8 +194,12 @@ impl Core {
         self.proposal.expires = Some(now.mono.after(stack.policy.proposal_expiry_ms));
         self.proposal.doubt_since = None;
         self.blocked.clear();
+        let whom = match stack.policy.mode {
+            Mode::Automatic => "an operator, or automatic mode",
+            Mode::Approval | Mode::Observe | Mode::Shadow => "an operator",
+        };
         let summary = format!(
-            "{} -- proposal {} to move to {} waits for an operator; loss: {}",
+            "{} -- proposal {} to move to {} waits for {whom}; loss: {}",
             proposal.verdict,
             proposal.id.short(),
             proposal.plan.to,
