@@ -1,5 +1,5 @@
 //! A vow: this agent's word to the live site that its own database is not promoted and will not be for some time.
-//! Pure: the lines that carry it are in [`line`], who asks and who answers in the runtime.
+//! Pure: the lines that carry it are in [`mod@line`], who asks and who answers in the runtime.
 //!
 //! It stands in for the store while that does not answer, so it has to bind as a revocation does: it is on the
 //! disk before it is given, the gate refuses to promote until it has run out, and none is given once a higher epoch

@@ -1,7 +1,7 @@
 //! What stops the database's service when the agent does not run any more.
 //!
-//! The kernel closes the database's port when a timed element runs out ([`nftables`]), and a watchdog device resets
-//! the host ([`watchdog`]). Both are set to the time that is *left* until the lease's end, never to a span of
+//! The kernel closes the database's port when a timed element runs out (`nftables`), and a watchdog device resets
+//! the host (`watchdog`). Both are set to the time that is *left* until the lease's end, never to a span of
 //! their own, and only by whoever holds an accepted renewal. Neither helps against a paused virtual machine: its
 //! timers are paused too.
 //!

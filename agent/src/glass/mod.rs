@@ -9,7 +9,7 @@
 //! ```
 //!
 //! It must never act while the store can decide, while the old site is sighted here, or before its record is on the
-//! disk; and no commanded step may ever take this way around the store ([`broken::Vouched`]).
+//! disk; and no commanded step may ever take this way around the store (`broken::Vouched`).
 
 mod broken;
 mod cache;
