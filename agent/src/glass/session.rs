@@ -234,7 +234,11 @@ impl Room {
                 (0..ATTEMPTS_MAX).map_while(known).last()
             });
         known.map_or_else(String::new, |known| {
-            known.outcome.as_ref().map_or("begun", outcome_word).to_owned()
+            known
+                .outcome
+                .as_ref()
+                .map_or("begun", outcome_word)
+                .to_owned()
         })
     }
 }

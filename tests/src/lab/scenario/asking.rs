@@ -50,8 +50,9 @@ impl Stage {
         words.push("--json");
         let deadline = Instant::now() + ELECTION;
         let mut ended = self.lab.operator.run(&words, COMMAND).await?;
-        // While the store elects a leader nothing that it must keep is answered; a refusal may be asked for again.
-        while refused.is_some() && ended.code == Some(UNREACHABLE) && Instant::now() < deadline {
+        // While the store elects a leader nothing that it must keep is answered, and a coordinator may lose the lead;
+        // a refusal may be asked for again.
+        while refused.is_some() && is_leaderless(&ended) && Instant::now() < deadline {
             sleep(LOOK).await;
             ended = self.lab.operator.run(&words, COMMAND).await?;
         }
@@ -140,6 +141,13 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// True when nobody who leads has decided.
+fn is_leaderless(ended: &Ended) -> bool {
+    let reply = serde_json::from_str::<Value>(&ended.out).unwrap_or_default();
+    let rule = reply.pointer("/refused/rule").and_then(Value::as_str);
+    ended.code == Some(UNREACHABLE) || matches!(rule, Some("lead-lost" | "not-leader"))
 }
 
 /// The reason of a refusal by `rule`.
