@@ -323,8 +323,9 @@ impl Tenure {
         let before = self.stopped_at.is_some();
         self.moving = true;
         self.events.spawn(async move {
-            // No sample is newer than the last stop: the processes themselves tell whether it is down still.
-            if before && fencing.is_down() {
+            // No sample is newer than the last stop: the processes themselves tell whether it is down still. What was
+            // started since with the agent's own signal file in place is in recovery.
+            if before && (fencing.is_down() || fencing.is_demoted()) {
                 return Event::StillDown;
             }
             tracing::error!(
