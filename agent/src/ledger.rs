@@ -150,6 +150,11 @@ impl Ledger {
         self.content().epoch()
     }
 
+    /// The highest epoch obeyed or seen in the store.
+    pub fn epoch_known(&self) -> Epoch {
+        self.content().epoch_known()
+    }
+
     /// The highest term obeyed in that epoch.
     pub fn term(&self) -> Term {
         self.content().term()

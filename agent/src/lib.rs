@@ -28,6 +28,7 @@ pub mod automatic;
 pub mod clock;
 mod cluster;
 pub mod config;
+mod control_file;
 mod database;
 pub mod deadman;
 pub mod decode;

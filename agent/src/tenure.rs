@@ -323,9 +323,8 @@ impl Tenure {
         let before = self.stopped_at.is_some();
         self.moving = true;
         self.events.spawn(async move {
-            // No sample is newer than the last stop: the processes themselves tell whether it is down still. What was
-            // started since with the agent's own signal file in place is in recovery.
-            if before && (fencing.is_down() || fencing.is_demoted()) {
+            // No sample is newer than the last stop: the processes themselves tell whether it is down still.
+            if before && fencing.is_down() {
                 return Event::StillDown;
             }
             tracing::error!(
@@ -356,7 +355,8 @@ impl Tenure {
             .map_or(SAMPLE_AGE_MAX, |at| SAMPLE_AGE_MAX.min(now.since(at)));
         let seen = writability(&self.parts.database, now, age_max);
         // While a server starts it does not answer, but it starts as what the agent made of it.
-        let starting = seen == Writability::Possible && !is_primary(&self.parts.database);
+        let primary = is_primary(&self.parts.database, now, age_max);
+        let starting = seen == Writability::Possible && !primary;
         if starting && self.stopped_at.is_some() && self.fencing.is_demoted() {
             Writability::Standby
         } else {

@@ -100,10 +100,7 @@ impl Vower {
         let seen = self.ledger.seen();
         let facts = Facts {
             identity: &self.identity,
-            epoch: self
-                .ledger
-                .epoch()
-                .max(seen.map_or(Epoch(0), |seen| seen.epoch)),
+            epoch: self.ledger.epoch_known(),
             incarnation: seen.map(|seen| seen.incarnation),
             stack_version,
             writability: self.writability(),
@@ -142,13 +139,11 @@ impl Vower {
     }
 }
 
-/// Whether the newest sample says that a database writes.
-pub(crate) fn is_primary(reader: &Reader<DatabaseReading>) -> bool {
+/// Whether the newest sample says that a database writes; an old one says nothing.
+pub(crate) fn is_primary(reader: &Reader<DatabaseReading>, now: Mono, age_max: Millis) -> bool {
     let reading = reader.borrow();
-    let role = reading
-        .as_ref()
-        .and_then(|reading| reading.value.sample.role);
-    role == Some(DatabaseRole::Primary)
+    let fresh = reading.as_ref().filter(|r| now.since(r.at) <= age_max);
+    fresh.and_then(|reading| reading.value.sample.role) == Some(DatabaseRole::Primary)
 }
 
 /// What the newest sample of a database says; an old one says nothing.

@@ -173,6 +173,12 @@ impl Record {
         self.epoch
     }
 
+    /// The highest epoch obeyed or seen in the store.
+    pub fn epoch_known(&self) -> Epoch {
+        self.seen
+            .map_or(self.epoch, |seen| self.epoch.max(seen.epoch))
+    }
+
     /// The highest term obeyed in that epoch.
     pub const fn term(&self) -> Term {
         self.term

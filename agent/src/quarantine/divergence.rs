@@ -3,7 +3,6 @@
 //! Nothing is deleted and nothing is rewound here; the WAL that the new primary never had stays where it is.
 
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -11,6 +10,7 @@ use shared::wire::DatabaseSample;
 
 use crate::clock;
 use crate::config::PostgresConfig;
+use crate::control_file;
 use crate::ledger::Fenced;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,7 +38,8 @@ pub(crate) async fn note(
     fenced: &Fenced,
     last: Option<&LastSeen>,
 ) -> Result<Value, String> {
-    let control = control(config).await;
+    let control = control_file::read(config, PATIENCE).await;
+    let control = control.map(|text| chosen(&text));
     let note = json!({
         "summary": format!("Pointsman keeps this database down: {}.", fenced.reason),
         "epoch": fenced.epoch,
@@ -60,22 +61,6 @@ pub(crate) async fn note(
     written
         .map(|()| note)
         .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// What the control file says; nothing without `postgres.bin_dir`.
-async fn control(config: &PostgresConfig) -> Option<Value> {
-    let (bin_dir, pgdata) = config.bin_dir.as_ref().zip(config.pgdata.as_ref())?;
-    let mut command = tokio::process::Command::new(bin_dir.join("pg_controldata"));
-    command
-        .arg("-D")
-        .arg(pgdata)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let output = tokio::time::timeout(PATIENCE, command.output()).await;
-    let output = output.ok()?.ok()?;
-    Some(chosen(&String::from_utf8_lossy(&output.stdout)))
 }
 
 fn chosen(text: &str) -> Value {

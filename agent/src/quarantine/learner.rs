@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use bus::Bucket;
-use shared::epoch::Epoch;
 use shared::telemetry::Chain;
 use tokio::sync::watch;
 
@@ -66,7 +65,8 @@ impl Learner {
             Ok(_) => {}
             // An old read shows less than what is known, never more: a higher epoch needs no further proof.
             Err(why)
-                if right.is_anothers(&self.scene.identity.site) && self.is_new(right.epoch) =>
+                if right.is_anothers(&self.scene.identity.site)
+                    && right.epoch > self.scene.ledger.epoch_known() =>
             {
                 tracing::warn!(%why, epoch = right.epoch.0, "the store shows a new epoch and confirms nothing");
                 self.right = Some(right);
@@ -101,10 +101,5 @@ impl Learner {
         let less = self.scene.ledger.regression(&shown.ticket, shown.revision);
         let known = self.right.as_ref();
         less.is_none() && known.is_none_or(|right| right.epoch <= shown.ticket.epoch)
-    }
-
-    fn is_new(&self, epoch: Epoch) -> bool {
-        let seen = self.scene.ledger.seen().map_or(Epoch(0), |seen| seen.epoch);
-        epoch > seen.max(self.scene.ledger.epoch())
     }
 }

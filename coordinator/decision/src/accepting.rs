@@ -48,20 +48,12 @@ impl Core {
             let what = format!("it holds no ticket: apply a stack file with {live} as its primary");
             return Ok(self.accepted(now, word, &what));
         };
+        let grant = Nonce::new(self.draw("grant"));
+        let summary =
+            format!("{live} holds the right to be live in epoch {epoch}, by the word of {actor}");
         let ticket = Ticket {
-            summary: format!(
-                "{live} holds the right to be live in epoch {epoch}, by the word of {actor}"
-            ),
-            incarnation: shown.incarnation,
-            epoch,
-            holder: live.clone(),
-            grant: Some(Nonce::new(self.draw("grant"))),
-            changed_at: now.wall,
-            confirmed_by: None,
-            confirmations: 0,
             accepted: word.number,
-            automatic_off: self.automatic_off(),
-            leases: std::collections::BTreeMap::new(),
+            ..self.moved(now, &shown, (live, epoch), Some(grant), summary)
         };
         self.clocks.ticket_pending = true;
         self.accepting = Some(Accepting {

@@ -273,23 +273,11 @@ impl Core {
         let Some(have) = self.ticket.clone() else {
             return false;
         };
-        let (site, epoch) = (taken.site.clone(), taken.epoch);
+        let (site, epoch) = (&taken.site, taken.epoch);
         let grant = Nonce::new(self.draw("grant"));
-        let to = Ticket {
-            summary: format!(
-                "{site} holds the right to be live in epoch {epoch}, after break glass"
-            ),
-            incarnation: have.incarnation,
-            epoch,
-            holder: site,
-            grant: Some(grant),
-            changed_at: now.wall,
-            confirmed_by: None,
-            confirmations: 0,
-            accepted: have.accepted,
-            leases: std::collections::BTreeMap::new(),
-            automatic_off: self.automatic_off(),
-        };
+        let summary =
+            format!("{site} holds the right to be live in epoch {epoch}, after break glass");
+        let to = self.moved(now, &have, (site, epoch), Some(grant), summary);
         self.withdraw(now, "the ticket takes a broken glass over");
         self.clocks.ticket_pending = true;
         self.push(Output::Persist(Persist::Ticket {

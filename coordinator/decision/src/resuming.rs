@@ -212,20 +212,9 @@ impl Core {
         }
         let grant = Nonce::new(self.draw("grant"));
         let from = &run.plan.from;
-        let to = Ticket {
-            summary: format!(
-                "{from} holds the right to be live in epoch {epoch}, after an abandoned run"
-            ),
-            epoch,
-            holder: from.clone(),
-            grant: Some(grant),
-            changed_at: now.wall,
-            confirmed_by: None,
-            confirmations: 0,
-            leases: std::collections::BTreeMap::new(),
-            automatic_off: self.automatic_off(),
-            ..have.clone()
-        };
+        let summary =
+            format!("{from} holds the right to be live in epoch {epoch}, after an abandoned run");
+        let to = self.moved(now, &have, (from, epoch), Some(grant), summary);
         self.clocks.ticket_pending = true;
         self.push(Output::Persist(Persist::Ticket {
             from: Some(have),

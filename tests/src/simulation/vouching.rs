@@ -4,7 +4,6 @@ use agent::lease::{Attempt, Reading};
 use agent::standing::Writability;
 use agent::vow::Facts;
 use agent::vow::line::Question;
-use shared::epoch::Epoch;
 use shared::id::NodeName;
 use shared::stack::{LeasePolicy, StoreLoss};
 
@@ -83,10 +82,7 @@ impl World {
         let seen = worker.record.seen();
         let facts = Facts {
             identity: &worker.identity,
-            epoch: worker
-                .record
-                .epoch()
-                .max(seen.map_or(Epoch(0), |seen| seen.epoch)),
+            epoch: worker.record.epoch_known(),
             incarnation: seen.map(|seen| seen.incarnation),
             stack_version: worker.keeper.wanted.as_ref().map(|(version, _)| *version),
             writability: match &worker.database {

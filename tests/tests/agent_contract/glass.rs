@@ -14,7 +14,7 @@ use tests::postgres::{MAINTENANCE, OWNER};
 
 use self::scene::{REFUSED, Scene, WORDS, refused, run, said};
 use crate::eventually;
-use crate::stage::{GRANT, Stage};
+use crate::stage::Stage;
 
 #[tokio::test]
 async fn a_plan_of_a_stranger_is_not_kept_and_a_living_site_or_store_refuses() -> Result<()> {
@@ -163,22 +163,7 @@ async fn reconcile(scene: &mut Scene) -> Result<()> {
     let refusal = scene.leader.refused(&command).await?;
     ensure!(refusal.to_string().contains("1002"), "{refusal}");
 
-    let mut stored = Err(anyhow::anyhow!("not tried"));
-    eventually("the ticket that takes the epoch over", async || {
-        stored = scene
-            .stage
-            .store_ticket("dc2", Epoch(1_002), Some(GRANT))
-            .await;
-        stored.is_ok()
-    })
-    .await?;
-    scene
-        .leader
-        .heartbeat_where("a reconciled break", |h| {
-            let broken = h.glass.as_ref().and_then(|g| g.broken.as_ref());
-            broken.is_some_and(|broken| broken.reconciled)
-        })
-        .await?;
+    scene.taken_over().await?;
     // With a store that decides, nobody breaks glass.
     refused(
         &scene.break_glass(&["--yes"]).await?,

@@ -3,10 +3,10 @@
 //! Promoting such a standby shuts it down. The primary's values travel in the WAL and are shown by
 //! `pg_controldata`; without that program nothing is found, and the pause alone speaks against promotion.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use crate::config::PostgresConfig;
+use crate::control_file;
 use crate::database::Session;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -23,19 +23,7 @@ const SUFFIX: &str = " setting:";
 
 /// The first setting that is too low.
 pub(super) async fn found(config: &PostgresConfig) -> Option<String> {
-    let (bin_dir, pgdata) = config.bin_dir.as_ref().zip(config.pgdata.as_ref())?;
-    let mut command = tokio::process::Command::new(bin_dir.join("pg_controldata"));
-    command
-        .arg("-D")
-        .arg(pgdata)
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null());
-    let output = tokio::time::timeout(PATIENCE, command.kill_on_drop(true).output())
-        .await
-        .ok()?
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = control_file::read(config, PATIENCE).await?;
     let session = Session::open(config, config.timeout.duration())
         .await
         .ok()?;

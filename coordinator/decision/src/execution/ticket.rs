@@ -1,5 +1,9 @@
 //! The ticket in the store: written by compare-and-set, believed only when the store acknowledged it.
 
+use std::collections::BTreeMap;
+
+use shared::epoch::Epoch;
+use shared::id::{Nonce, SiteName};
 use shared::wire::{ProofLine, Severity, Ticket};
 
 use crate::core::Core;
@@ -126,19 +130,31 @@ impl Core {
                 run.plan.from
             )
         };
-        Some(Ticket {
+        Some(self.moved(now, have, (to, epoch), grant, summary))
+    }
+
+    /// A ticket with the right moved to a site and an epoch. Confirmations and leases are of the old right.
+    pub(crate) fn moved(
+        &self,
+        now: Now,
+        have: &Ticket,
+        (holder, epoch): (&SiteName, Epoch),
+        grant: Option<Nonce>,
+        summary: String,
+    ) -> Ticket {
+        Ticket {
             summary,
             incarnation: have.incarnation,
             epoch,
-            holder: to.clone(),
+            holder: holder.clone(),
             grant,
             changed_at: now.wall,
             confirmed_by: None,
             confirmations: 0,
             accepted: have.accepted,
-            leases: std::collections::BTreeMap::new(),
+            leases: BTreeMap::new(),
             automatic_off: self.automatic_off(),
-        })
+        }
     }
 
     /// Settles the revoke or grant step whose ticket is in the store.

@@ -117,22 +117,7 @@ async fn the_ticket_takes_it_over_and_only_the_site_of_the_plan_comes_up_by_it()
     scene.stage.nats.start("dc1")?;
     scene.stage.nats.start("dc3")?;
     scene.stage.nats.wait_ready(LONG).await?;
-    let mut stored = Err(anyhow::anyhow!("not tried"));
-    eventually("the ticket that takes the epoch over", async || {
-        stored = scene
-            .stage
-            .store_ticket("dc2", Epoch(1_002), Some(GRANT))
-            .await;
-        stored.is_ok()
-    })
-    .await?;
-    scene
-        .leader
-        .heartbeat_where("a reconciled break", |h| {
-            let broken = h.glass.as_ref().and_then(|g| g.broken.as_ref());
-            broken.is_some_and(|broken| broken.reconciled)
-        })
-        .await?;
+    scene.taken_over().await?;
     scene.serves().await?;
 
     // A record for another site's plan opens nothing here; neither does one that the ticket has taken over.

@@ -21,7 +21,7 @@ use tests::postgres::{MAINTENANCE, OWNER, Postgres};
 use uuid::Uuid;
 
 use crate::leader::Leader;
-use crate::stage::{Agent, Stage, binary, stack};
+use crate::stage::{Agent, GRANT, Stage, binary, stack};
 use crate::{LONG, eventually};
 
 /// Refused by a rule.
@@ -140,6 +140,26 @@ impl Scene {
             found == rules
         })
         .await
+    }
+
+    /// The store is back: its ticket takes the epoch over, and the agent says so.
+    pub(super) async fn taken_over(&mut self) -> Result<()> {
+        let mut stored = Err(anyhow::anyhow!("not tried"));
+        eventually("the ticket that takes the epoch over", async || {
+            stored = self
+                .stage
+                .store_ticket("dc2", Epoch(1_002), Some(GRANT))
+                .await;
+            stored.is_ok()
+        })
+        .await?;
+        self.leader
+            .heartbeat_where("a reconciled break", |h| {
+                let broken = h.glass.as_ref().and_then(|g| g.broken.as_ref());
+                broken.is_some_and(|broken| broken.reconciled)
+            })
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn timeline(&self) -> Result<i32> {
