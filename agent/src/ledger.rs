@@ -17,7 +17,6 @@ use shared::wire::{Command, ReportState, Ticket};
 use tokio::sync::oneshot;
 
 use self::disk::Disk;
-pub use self::disk::{content_of, file_of};
 pub use self::record::{Entry, Fenced, Promised, Record, RecordError, Seen};
 use crate::gate::{Identity, Known};
 use crate::glass::Broken;

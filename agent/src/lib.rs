@@ -46,6 +46,7 @@ mod probe;
 mod proof;
 mod quarantine;
 mod renewal;
+mod replacement;
 mod report;
 mod rules;
 pub mod runtime;

@@ -3,7 +3,6 @@
 //!
 //! Rules authorise nothing, so a read is enough. What it must never do: go back to an older version than it kept.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,8 @@ use shared::stack::{STACK_SCHEMA, StackRecord};
 use shared::subject::{self, key};
 use shared::telemetry::Chain;
 use tokio::sync::watch;
+
+use crate::replacement;
 
 /// Pause before the key is asked for again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -170,12 +171,9 @@ fn read(path: &Path, stack: &StackName) -> Option<StackRecord> {
 }
 
 fn write(path: &Path, record: &StackRecord) -> std::io::Result<()> {
-    let beside = path.with_extension("new");
-    let mut file = std::fs::File::create(&beside)?;
-    serde_json::to_writer(&mut file, record)?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(&beside, path)
+    let mut text = serde_json::to_vec(record)?;
+    text.push(b'\n');
+    replacement::replace(path, &text)
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use decision::Memory;
 use serde::{Deserialize, Serialize};
 use shared::clock::{Millis, Mono};
-use shared::digest::ContentDigest;
 use shared::id::{SiteName, StackName};
+use shared::sealed::{seal, unseal};
 use shared::telemetry::Chain;
 use tokio::task::JoinHandle;
 
@@ -249,14 +249,7 @@ fn read(path: &Path) -> Result<Option<Content>, MemoryError> {
         Err(source) => return Err(unreadable(source)),
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
-    let text = str::from_utf8(&bytes).map_err(|_| corrupt("it is no text".to_owned()))?;
-    let lines = text.strip_suffix('\n').and_then(|it| it.split_once('\n'));
-    let Some((line, digest)) = lines else {
-        return Err(corrupt("it is cut short".to_owned()));
-    };
-    if ContentDigest::of_bytes(line.as_bytes()).as_str() != digest {
-        return Err(corrupt("its content does not match its digest".to_owned()));
-    }
+    let line = unseal(&bytes).map_err(|why| corrupt(why.to_owned()))?;
     let content: Content =
         serde_json::from_str(line).map_err(|error| corrupt(Chain(&error).to_string()))?;
     if content.schema != SCHEMA {
@@ -270,11 +263,9 @@ fn read(path: &Path) -> Result<Option<Content>, MemoryError> {
 }
 
 fn write(directory: &Path, content: &Content) -> io::Result<()> {
-    let line = json::line(content);
-    let digest = ContentDigest::of_bytes(line.as_bytes());
     let beside = directory.join("store-seen.new");
     let mut file = File::create(&beside)?;
-    file.write_all(format!("{line}\n{digest}\n").as_bytes())?;
+    file.write_all(seal(&json::line(content)).as_bytes())?;
     file.sync_all()?;
     drop(file);
     std::fs::rename(&beside, directory.join(FILE))?;

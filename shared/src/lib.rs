@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! id clock lsn epoch digest grade     words and numbers, each with a type of its own
+//! sealed                              text of a file with its digest
 //! config stack                        TOML files, all problems at once
 //! subject codec wire refusal          what travels over NATS
 //! telemetry                           log levels and the printing of error chains
@@ -20,6 +21,7 @@ pub mod grade;
 pub mod id;
 pub mod lsn;
 pub mod refusal;
+pub mod sealed;
 pub mod stack;
 pub mod subject;
 pub mod telemetry;

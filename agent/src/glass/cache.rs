@@ -1,8 +1,7 @@
 //! The plan that the agent keeps for the loss of the store: taken from the store while there is one, on the disk
 //! before it counts.
 
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,6 +13,7 @@ use shared::wire::{Contingency, SignedContingency};
 use super::trust::{self, Untrusted};
 use crate::gate::Identity;
 use crate::ledger::Ledger;
+use crate::replacement;
 
 /// Largest plan read, in bytes.
 pub(crate) const PLAN_BYTES_MAX: u64 = 1024 * 1024;
@@ -83,15 +83,7 @@ impl Cache {
             signed: kept.signed.clone(),
         };
         let text = serde_json::to_string_pretty(&content)?;
-        let beside = self.path.with_extension("new");
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        std::fs::rename(&beside, &self.path)?;
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all()?;
-        }
+        replacement::replace(&self.path, text.as_bytes())?;
         *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
         Ok(())
     }

@@ -1,42 +1,19 @@
 //! The ledger's file: whole, checked, and replaced in one piece.
 //!
-//! Two lines: the content as JSON and its SHA-256. It is written beside, flushed, renamed and the directory
-//! flushed, so that after a crash there is the old content or the new one. Writing happens on a thread of
+//! Two lines: the content as JSON and its SHA-256. Writing happens on a thread of
 //! its own, so that a hung disk holds up the command and not the heartbeats.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use shared::digest::ContentDigest;
+use shared::sealed::{seal, unseal};
 
 use super::LedgerError;
+use crate::replacement;
 
 /// Largest ledger read, in bytes.
 const LEDGER_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// The text of a ledger file with this content, which has no line end.
-pub fn file_of(content: &str) -> String {
-    let digest = ContentDigest::of_bytes(content.as_bytes());
-    format!("{content}\n{digest}\n")
-}
-
-/// The content of a ledger file.
-///
-/// # Errors
-/// What is wrong with the file, as a sentence, for anything but what [`file_of`] gives.
-pub fn content_of(file: &[u8]) -> Result<&str, &'static str> {
-    let text = std::str::from_utf8(file).map_err(|_| "it is no text")?;
-    let (content, digest) = text
-        .strip_suffix('\n')
-        .and_then(|lines| lines.split_once('\n'))
-        .ok_or("it is cut short")?;
-    if ContentDigest::of_bytes(content.as_bytes()).as_str() == digest {
-        Ok(content)
-    } else {
-        Err("its content does not match its digest")
-    }
-}
 
 /// The state directory, locked.
 #[derive(Debug)]
@@ -85,13 +62,7 @@ impl Disk {
 
     /// Replaces the content; it is on the disk when this returns.
     pub(super) fn write(&self, content: &str) -> io::Result<()> {
-        let beside = self.directory.join("ledger.new");
-        let mut file = File::create(&beside)?;
-        file.write_all(file_of(content).as_bytes())?;
-        file.sync_all()?;
-        drop(file);
-        std::fs::rename(&beside, self.path())?;
-        File::open(&self.directory)?.sync_all()
+        replacement::replace(&self.path(), seal(content).as_bytes())
     }
 
     /// Remembers that this directory has had a ledger, so that a lost one is not taken for a first start.
@@ -135,7 +106,7 @@ pub(super) fn read(directory: &Path) -> Result<Option<String>, LedgerError> {
         path: path.clone(),
         source,
     })?;
-    let content = content_of(&bytes).map_err(corrupt)?;
+    let content = unseal(&bytes).map_err(corrupt)?;
     Ok(Some(content.to_owned()))
 }
 

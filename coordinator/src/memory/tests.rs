@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use decision::{Halt, Less, Seen};
 use shared::clock::UnixMillis;
+use shared::digest::ContentDigest;
 use shared::epoch::Epoch;
 use shared::id::Nonce;
 use tempfile::TempDir;

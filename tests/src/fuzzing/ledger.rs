@@ -1,9 +1,10 @@
 //! The agent's ledger: a file is read whole or refused, and nothing done to what was read lets it forget.
 
 use agent::gate::Identity;
-use agent::ledger::{Record, RecordError, content_of, file_of};
+use agent::ledger::{Record, RecordError};
 use shared::clock::UnixMillis;
 use shared::id::{NodeName, ProcessId, SiteName, StackName};
+use shared::sealed::{seal, unseal};
 use shared::wire::{Command, ReportState};
 use uuid::Uuid;
 
@@ -14,8 +15,8 @@ const CAPACITY: usize = 3;
 
 /// The input is tried as a whole file, and as the content of one.
 pub(super) fn holds(bytes: &[u8]) {
-    match content_of(bytes) {
-        Ok(content) => assert_eq!(file_of(content).as_bytes(), bytes),
+    match unseal(bytes) {
+        Ok(content) => assert_eq!(seal(content).as_bytes(), bytes),
         Err(why) => assert!(!why.is_empty()),
     }
     let Some(text) = text(bytes) else { return };
@@ -43,11 +44,11 @@ fn whole(record: &Record, identity: &Identity) {
         Ok(record),
         "written and read, it is another"
     );
-    let file = file_of(&content);
-    assert_eq!(content_of(file.as_bytes()), Ok(content.as_str()));
+    let file = seal(&content);
+    assert_eq!(unseal(file.as_bytes()), Ok(content.as_str()));
     for cut in [1, file.len() / 2, file.len() - 1] {
         let cut = file.as_bytes().get(..file.len() - cut);
-        assert!(cut.is_some_and(|cut| content_of(cut).is_err()));
+        assert!(cut.is_some_and(|cut| unseal(cut).is_err()));
     }
     forgets_nothing(record);
 }
