@@ -201,14 +201,18 @@ impl Store {
             };
             unanswered |= error.outcome_unknown();
             let refused = matches!(error, BucketError::WrongRevision { .. });
-            if unanswered
-                && let Ok(Some(entry)) = self.bucket.entry(key).await
-                && entry.value == value
-            {
-                return Ok(entry.revision);
-            }
-            if refused {
-                return Err(Lost(format!("another coordinator wrote key {key}")));
+            let found = if unanswered {
+                self.bucket.entry(key).await
+            } else {
+                Ok(None)
+            };
+            match found {
+                Ok(Some(entry)) if entry.value == value => return Ok(entry.revision),
+                Ok(_) if refused => {
+                    return Err(Lost(format!("another coordinator wrote key {key}")));
+                }
+                // Whose write stands there is not known before it can be read.
+                Ok(_) | Err(_) => {}
             }
             complain(key, &error, &mut told);
             tokio::time::sleep(RETRY).await;

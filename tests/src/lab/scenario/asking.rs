@@ -143,11 +143,10 @@ impl Stage {
     }
 }
 
-/// True when nobody who leads has decided.
+/// True when nobody who leads has decided: no answer, or one of a coordinator that only shows what it last saw.
 fn is_leaderless(ended: &Ended) -> bool {
     let reply = serde_json::from_str::<Value>(&ended.out).unwrap_or_default();
-    let rule = reply.pointer("/refused/rule").and_then(Value::as_str);
-    ended.code == Some(UNREACHABLE) || matches!(rule, Some("lead-lost" | "not-leader"))
+    ended.code == Some(UNREACHABLE) || reply.get("leads") == Some(&Value::Bool(false))
 }
 
 /// The reason of a refusal by `rule`.
