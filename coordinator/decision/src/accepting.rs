@@ -45,7 +45,7 @@ impl Core {
             reason: reason.to_owned(),
         };
         let Some(shown) = self.ticket.clone() else {
-            let what = format!("it holds no ticket: apply a stack file with {live} as its primary");
+            let what = no_ticket(live);
             return Ok(self.accepted(now, word, &what));
         };
         let grant = Nonce::new(self.draw("grant"));
@@ -78,6 +78,36 @@ impl Core {
             let what = format!("{holder} is given epoch {epoch}");
             self.accepted(now, accepting.word, &what);
         }
+    }
+
+    /// The store shows another ticket than the one that was to be replaced; true when the word counts for that, too:
+    /// what is shown is less than was seen, and as it is the operator has accepted it.
+    pub(crate) fn accept_found(&mut self, now: Now, found: Option<&Ticket>) -> bool {
+        let Some(accepting) = self.accepting.take() else {
+            return false;
+        };
+        let is_less = self.memory().less(found, None).is_some();
+        if !is_less || found.is_some_and(|found| found.epoch >= accepting.ticket.epoch) {
+            return false;
+        }
+        self.ticket = found.cloned();
+        let Some(found) = found else {
+            let what = no_ticket(&accepting.ticket.holder);
+            self.accepted(now, accepting.word, &what);
+            return true;
+        };
+        let to = Ticket {
+            incarnation: found.incarnation,
+            ..accepting.ticket
+        };
+        self.clocks.ticket_pending = true;
+        self.accepting = Some(Accepting {
+            word: accepting.word,
+            ticket: to.clone(),
+        });
+        let from = Some(found.clone());
+        self.push(Output::Persist(Persist::Ticket { from, to }));
+        true
     }
 
     fn accepted(&mut self, now: Now, word: Acceptance, what: &str) -> Answer {
@@ -139,4 +169,9 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// What is left to do in a store without a ticket.
+fn no_ticket(live: &SiteName) -> String {
+    format!("it holds no ticket: apply a stack file with {live} as its primary")
 }

@@ -1,5 +1,6 @@
 //! A stack comes in force: compared with the one that the operator saw, and never during a run.
 
+use serde::{Deserialize, Serialize};
 use shared::epoch::StackVersion;
 use shared::id::{Actor, Nonce};
 use shared::stack::{Database, Member, Stack, difference};
@@ -11,6 +12,12 @@ use crate::input::Now;
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
 use crate::requests::accepted_answer;
+
+/// What was in force before this leader put its first stack in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    before: Option<(StackVersion, Stack)>,
+}
 
 impl Core {
     pub(crate) fn apply(
@@ -29,6 +36,10 @@ impl Core {
         }
         if self.stopping_halt().is_some() {
             self.trusts_store(now)?;
+        }
+        if self.ticket.is_none() && self.clocks.ticket_pending {
+            let reason = "the first ticket is being written";
+            return Err(refused("ticket", reason, false));
         }
         let have = self.stack.as_ref().map(|(version, _)| *version);
         if have != replaces {
@@ -63,7 +74,8 @@ impl Core {
         self.withdraw(now, "another stack version came in force");
         self.end_shadow(now, "another stack version came in force");
         self.automatic.clear_since = None;
-        self.stack = Some((version, stack.clone()));
+        let before = self.stack.replace((version, stack.clone()));
+        self.applied.get_or_insert(Applied { before });
         if self.ticket.is_none() {
             self.first_ticket(now, &stack);
         }
@@ -88,6 +100,18 @@ impl Core {
             summary,
             differences,
         })
+    }
+
+    /// The lead is lost: whether the stack that this leader put in force was written is for the store to show. Nobody
+    /// leads by a change that only its own process knows. The very first stack stays: without a ticket it allows
+    /// nothing, and a store that forgets everything must not make the coordinators forget what they guard.
+    pub(crate) fn forget_applied(&mut self) {
+        if let Some(Applied {
+            before: Some(before),
+        }) = self.applied.take()
+        {
+            self.stack = Some(before);
+        }
     }
 
     /// Why a first ticket may not be made: a store that is made anew must not name one site while another is live.

@@ -14,6 +14,7 @@ use shared::wire::{AuditEvent, Fitness, Heartbeat, Observation, Ticket, Unfit};
 use uuid::Uuid;
 
 use crate::accepting::Accepting;
+use crate::applying::Applied;
 use crate::assessment;
 use crate::automatic::AutomaticClocks;
 use crate::detector::Detector;
@@ -41,6 +42,8 @@ pub struct Core {
     pub(crate) identity: Identity,
     pub(crate) ears: OwnEars,
     pub(crate) stack: Option<(StackVersion, Stack)>,
+    /// What the stack stands for that this leader put in force and that the store has not shown yet.
+    pub(crate) applied: Option<Applied>,
     pub(crate) inventory: Inventory,
     pub(crate) detector: Detector,
     pub(crate) watched: Option<SiteName>,
@@ -95,6 +98,7 @@ impl Core {
             identity,
             ears,
             stack: None,
+            applied: None,
             inventory: Inventory::default(),
             detector: Detector::new(),
             watched: None,
@@ -265,6 +269,7 @@ impl Core {
         let older = self.stack.as_ref().is_some_and(|(own, _)| version < *own);
         if !(older && self.leads()) {
             self.stack = Some((version, stack));
+            self.applied = None;
         }
     }
 

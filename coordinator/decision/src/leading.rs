@@ -49,6 +49,7 @@ impl Core {
     /// Stops at once: what was not done is not done any more, another leader may act already.
     pub(crate) fn lead_lost(&mut self, now: Now) {
         self.drop_everything(now);
+        self.forget_applied();
     }
 
     fn drop_everything(&mut self, now: Now) {

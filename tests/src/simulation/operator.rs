@@ -10,7 +10,7 @@ use decision::{
 };
 use shared::clock::Millis;
 use shared::id::{Actor, SiteName};
-use shared::stack::{Mode, Stack};
+use shared::stack::{Mode, SiteRole, Stack};
 
 use super::Flaw;
 use super::fault::FIRST;
@@ -173,22 +173,37 @@ impl World {
     /// Goes on with a store that has lost writes: names the site whose database really is the live one.
     fn choose_of_store(&mut self, site: &SiteName, calm: bool) -> Option<Ask> {
         let seat = &self.seats[site];
-        let findings = seat.core.status(seat.clock.now(self.time)).findings;
-        let lost = findings
-            .iter()
-            .any(|finding| finding.code == FindingCode::StoreRegressed);
-        if !lost || !(calm || self.dice.permille(300)) {
+        let status = seat.core.status(seat.clock.now(self.time));
+        let regressed = |code| code == FindingCode::StoreRegressed;
+        let lost = status.findings.iter().any(|found| regressed(found.code));
+        // Without a stack nothing is found, and the status says it beside.
+        let told = seat.core.stack().is_none() && status.store.is_some();
+        if !(lost || told) || !(calm || self.dice.permille(300)) {
             return None;
         }
+        Some(Ask::AcceptStore {
+            live: self.really_live(),
+            reason: "because".to_owned(),
+        })
+    }
+
+    /// The site whose database really is the live one.
+    fn really_live(&self) -> SiteName {
         let databases = self.workers.values().filter_map(|worker| {
             let database = worker.database.as_ref().filter(|d| d.primary)?;
             Some((database.timeline, &worker.site))
         });
         let newest = databases.max().map(|(_, site)| site.clone());
-        Some(Ask::AcceptStore {
-            live: newest.unwrap_or_else(|| self.live_site()),
-            reason: "because".to_owned(),
-        })
+        newest.unwrap_or_else(|| self.live_site())
+    }
+
+    /// The stack in force, with the site as its primary that really is the live one: for a store without a ticket.
+    fn renamed(&self, stack: &Stack) -> Stack {
+        let (live, before) = (self.really_live(), stack.first_primary().clone());
+        let mut stack = stack.clone();
+        stack.sites.insert(before, SiteRole::Standby);
+        stack.sites.insert(live, SiteRole::Primary);
+        stack
     }
 
     /// Looks at the last run, switches automatic mode off, or on again.
@@ -236,6 +251,9 @@ impl World {
         let core = &self.seats[site].core;
         let reason = || "because".to_owned();
         if core.stack().is_none() {
+            if let Some(ask) = self.choose_of_store(site, calm) {
+                return Some(ask);
+            }
             let mut stack = Box::new(self.stack.clone());
             if self.flaw == Some(Flaw::NoWait) {
                 stack.policy.epoch_wait_ms = Millis(0);
@@ -261,6 +279,13 @@ impl World {
         }
         if let Some(run) = &durable.run {
             return self.choose_of_run(run, calm);
+        }
+        let core = &self.seats[site].core;
+        if let Some((version, stack)) = core.stack().filter(|_| core.ticket().is_none()) {
+            return Some(Ask::ApplyStack {
+                stack: Box::new(self.renamed(stack)),
+                replaces: Some(version),
+            });
         }
         if durable.hold.is_some() {
             return Some(Ask::Release { reason: reason() });

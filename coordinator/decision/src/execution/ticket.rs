@@ -28,7 +28,9 @@ impl Core {
     pub(crate) fn ticket_conflict(&mut self, now: Now, found: Option<Ticket>) {
         self.clocks.ticket_pending = false;
         self.automatic.switch_pending = false;
-        self.accepting = None;
+        if self.accept_found(now, found.as_ref()) {
+            return;
+        }
         let wanted = self.due_ticket(now).map(|(_, ticket)| ticket);
         if let Some((found, wanted)) = found.as_ref().zip(wanted)
             && found.same_right(&wanted)

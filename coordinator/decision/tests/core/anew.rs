@@ -57,3 +57,25 @@ fn a_file_is_refused_while_a_database_writes_elsewhere() {
     assert_eq!(world.core().ticket(), None);
     assert!(world.core().stack().is_none());
 }
+
+#[test]
+fn nobody_leads_by_a_change_that_was_never_written() {
+    for written in 0..4 {
+        let mut world = World::healthy("dc2");
+        let mut changed = world.stack.clone();
+        changed.policy.silence_ms = Millis::seconds(31);
+        let before = world.core().stack().map(|(version, _)| version);
+        world.lost_at_write = Some(written);
+        world.ask(Ask::ApplyStack {
+            stack: Box::new(changed.clone()),
+            replaces: before,
+        });
+        world.lose_lead();
+        world.lost_at_write = None;
+        world.lead(&site("dc2"));
+        let shown = world.store.stack.clone().unwrap();
+        let known = world.core().stack().unwrap();
+        assert_eq!(known, (shown.0, &shown.1), "lost at write {written}");
+        assert_eq!(written > 0, shown.1 == changed, "lost at write {written}");
+    }
+}

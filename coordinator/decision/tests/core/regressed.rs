@@ -295,3 +295,55 @@ fn a_store_made_anew_forgets_no_epoch() {
     assert_eq!(world.core().ticket().unwrap().epoch, Epoch(2));
     assert_eq!(world.core().distrust(world.instant()), None);
 }
+
+/// Accepts the store as it is, and tells how often that was taken up.
+fn accept(world: &mut World, live: &str) -> usize {
+    world.ask(Ask::AcceptStore {
+        live: site(live),
+        reason: "restored".to_owned(),
+    });
+    world.pass(Millis::seconds(3));
+    let accepted = |event: &&shared::wire::AuditEvent| event.kind == "store-accepted";
+    world.events().filter(accepted).count()
+}
+
+#[test]
+fn a_leader_under_which_the_ticket_was_lost_can_be_gone_on_with() {
+    let mut world = World::healthy("dc2");
+    world.store.ticket = None;
+    world.pass(Millis::seconds(20));
+    assert!(world.core().memory().halt.is_some());
+    assert_eq!(accept(&mut world, "dc1"), 1);
+    assert_eq!(world.core().ticket(), None);
+    assert_eq!(world.core().memory().halt, None);
+    let ask = Ask::ApplyStack {
+        stack: Box::new(world.stack.clone()),
+        replaces: world.core().stack().map(|(version, _)| version),
+    };
+    world.ask(ask);
+    world.pass(Millis::seconds(3));
+    let ticket = world.core().ticket().unwrap();
+    assert_eq!((ticket.epoch, &ticket.holder), (Epoch(2), &site("dc1")));
+    assert_eq!(world.store.ticket.as_ref(), Some(ticket));
+    assert_eq!(world.core().distrust(world.instant()), None);
+    assert_eq!(world.phase(), Phase::Watching);
+}
+
+#[test]
+fn a_leader_under_which_the_epoch_fell_can_be_gone_on_with() {
+    let mut world = World::healthy("dc2");
+    let copy = world.store.clone();
+    world.gone.insert(site("dc1"));
+    world.pass(Millis::seconds(25));
+    world.approve();
+    world.pass(Millis::seconds(120));
+    world.store.ticket = copy.ticket;
+    world.store.revision = copy.revision;
+    world.pass(Millis::seconds(20));
+    assert!(world.core().memory().halt.is_some());
+    assert_eq!(accept(&mut world, "dc2"), 1);
+    let ticket = world.core().ticket().unwrap();
+    assert_eq!((ticket.epoch, &ticket.holder), (Epoch(3), &site("dc2")));
+    assert_eq!(world.store.ticket.as_ref(), Some(ticket));
+    assert_eq!(world.core().distrust(world.instant()), None);
+}
