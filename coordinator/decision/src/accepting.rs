@@ -38,8 +38,7 @@ impl Core {
             return Err(refused("epoch", "no epoch is left to grant", true));
         }
         let word = Acceptance {
-            // The wall clock, so that it is above the number of an acceptance that the store has forgotten.
-            number: now.wall.0.max(self.memory().accepted.saturating_add(1)),
+            number: self.next_acceptance(now),
             by: actor.clone(),
             at: now.wall,
             reason: reason.to_owned(),
@@ -67,6 +66,18 @@ impl Core {
         Ok(accepted_answer(format!(
             "{actor} accepts the store as it is: {reason}; {live} is given epoch {epoch}"
         )))
+    }
+
+    /// Above every acceptance that the store may have forgotten: by the wall clock, and, because that may have been
+    /// wrong, by what this coordinator and the halted ones know.
+    fn next_acceptance(&self, now: Now) -> u64 {
+        let told = self
+            .inventory
+            .coordinators()
+            .filter_map(|(_, record)| record.observation.store.as_ref())
+            .map(|word| word.accepted);
+        let known = told.max().unwrap_or_default().max(self.memory().accepted);
+        now.wall.0.max(known.saturating_add(1))
     }
 
     /// The store took a ticket: an acceptance that waited for it counts from here.

@@ -42,17 +42,7 @@ impl Core {
             return Err(refused("ticket", reason, false));
         }
         let have = self.stack.as_ref().map(|(version, _)| *version);
-        if have != replaces {
-            let text = |version: Option<StackVersion>| {
-                version.map_or_else(|| "none".to_owned(), |v| v.to_string())
-            };
-            let reason = format!(
-                "version {} is in force, the file was compared with {}",
-                text(have),
-                text(replaces)
-            );
-            return Err(refused("stack-version", reason, false));
-        }
+        compared(have, replaces)?;
         if let Some(reason) = self.unfit_stack(&stack) {
             return Err(refused("stack", reason, true));
         }
@@ -175,4 +165,20 @@ impl Core {
             format!("{live} is live, and the file does not have it as a site that may be live")
         })
     }
+}
+
+/// A file is put in force over the version that it was compared with, and no other.
+fn compared(have: Option<StackVersion>, replaces: Option<StackVersion>) -> Result<(), Answer> {
+    if have == replaces {
+        return Ok(());
+    }
+    let text = |version: Option<StackVersion>| {
+        version.map_or_else(|| "none".to_owned(), |v| v.to_string())
+    };
+    let reason = format!(
+        "version {} is in force, the file was compared with {}",
+        text(have),
+        text(replaces)
+    );
+    Err(refused("stack-version", reason, false))
 }

@@ -33,7 +33,9 @@ const NOT_WAIVABLE: [&str; 4] = ["revoke", "wait", "grant", "promote"];
 impl Core {
     /// Goes on with the run as far as it can be gone.
     pub(crate) fn advance_run(&mut self, now: Now) {
-        if self.going_run().is_none() || self.distrust(now).is_some() {
+        // A run of which every step is settled orders nothing any more: it ends, whatever the store shows.
+        let unsettled = self.going_run().map(|run| run.current_step().is_some());
+        if unsettled.is_none_or(|unsettled| unsettled && self.distrust(now).is_some()) {
             return;
         }
         loop {

@@ -1,6 +1,6 @@
 //! A store that shows less than was seen of it: what counts as less, what counts as slow, and who stops for whom.
 
-use decision::{Answer, Ask, Less, Memory, Output, Persist, Phase, Seen};
+use decision::{Answer, Ask, Halt, Input, Less, Memory, Output, Persist, Phase, Seen};
 use shared::clock::{Millis, UnixMillis};
 use shared::epoch::Epoch;
 use shared::id::Nonce;
@@ -346,4 +346,60 @@ fn a_leader_under_which_the_epoch_fell_can_be_gone_on_with() {
     assert_eq!((ticket.epoch, &ticket.holder), (Epoch(3), &site("dc2")));
     assert_eq!(world.store.ticket.as_ref(), Some(ticket));
     assert_eq!(world.core().distrust(world.instant()), None);
+}
+
+/// A coordinator is certain that the store has lost writes, and last knew of an acceptance of this number.
+fn is_certain(world: &mut World, name: &str, accepted: u64) {
+    let halted = restored();
+    let mut memory = halted.cores[&site(name)].memory().clone();
+    memory.accepted = accepted;
+    memory.halt = Some(Halt {
+        at: UnixMillis(0),
+        less: Less::Epoch,
+        remembered: memory.seen,
+        shown: None,
+    });
+    world.tell(&site(name), Input::Remembered(memory));
+}
+
+#[test]
+fn an_acceptance_is_above_one_by_a_clock_that_was_ahead() {
+    let mut world = restored();
+    is_certain(&mut world, "dc2", u64::from(u32::MAX) * 1_000);
+    world.lead(&site("dc3"));
+    world.pass(Millis::seconds(15));
+    assert_eq!(accept(&mut world, "dc2"), 1);
+    world.pass(Millis::seconds(5));
+    for name in ["dc2", "dc3"] {
+        let core = &world.cores[&site(name)];
+        assert_eq!(core.distrust(world.instant()), None, "{name}");
+    }
+}
+
+#[test]
+fn a_run_with_nothing_left_to_order_ends_though_the_store_is_not_trusted() {
+    let mut world = World::healthy("dc2");
+    world.gone.insert(site("dc1"));
+    world.pass(Millis::seconds(25));
+    world.approve();
+    let begun = |world: &World| {
+        let run = world.core().durable().unwrap().run.clone().unwrap();
+        run.steps.len() == run.plan.steps.len()
+    };
+    while !begun(&world) {
+        world.pass(Millis(10));
+    }
+    is_certain(&mut world, "dc3", 0);
+    let told = world.cores[&site("dc3")].observation(world.instant(), 1_000_000);
+    let said = Input::Observed {
+        site: site("dc3"),
+        observation: told,
+    };
+    world.tell(&site("dc2"), said);
+    assert!(world.core().distrust(world.instant()).is_some());
+    world.pass(Millis::seconds(5));
+    assert!(world.core().distrust(world.instant()).is_some());
+    assert_eq!(world.core().durable().unwrap().run, None);
+    let ended = world.events().filter(|event| event.kind == "run-completed");
+    assert_eq!(ended.count(), 1);
 }
