@@ -6,9 +6,9 @@ use tests::simulation::{Campaign, Depth, Flaw, Summary, calibrate, play, play_fl
 /// taken for late for ever after its machine was paused; old primaries that were waited for though they had never
 /// promised to stop; a sighting told late that did not start the silence anew; a history that was over while the
 /// leader's last write waited for a store that elected; an acceptance that never counted because the store meanwhile
-/// showed something else; a change of the stack that only the process knew that had made it; an
-/// acceptance by a clock that was ahead, above which no later one came; a run that was done while the store was not
-/// trusted, and neither ended nor halted.
+/// showed something else; a change of the stack that only the process knew that had made it; an acceptance by a clock that
+/// was ahead, above which no later one came; a run that was done while the store was not trusted, and neither ended
+/// nor halted.
 const FOUND: [u64; 24] = [
     471, 486, 762, 1_254, 1_259, 3_109, 5_260, 5_313, 7_408, 18_541, 26_142, 26_241, 26_527,
     29_229, 37_594, 49_110, 52_028, 52_691, 52_727, 53_984, 64_411, 68_444, 69_882, 78_014,

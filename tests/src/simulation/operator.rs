@@ -246,25 +246,28 @@ impl World {
         Some(Ask::Resume { run, waive, reason })
     }
 
+    /// The first stack, with what a flawed world has wrong in it.
+    fn first_apply(&self) -> Ask {
+        let mut stack = Box::new(self.stack.clone());
+        if self.flaw == Some(Flaw::NoWait) {
+            stack.policy.epoch_wait_ms = Millis(0);
+        }
+        if self.flaw == Some(Flaw::WindowSkipped) {
+            stack.policy.automatic.confirm_ms = Millis(0);
+        }
+        Ask::ApplyStack {
+            stack,
+            replaces: None,
+        }
+    }
+
     fn choose_ask(&mut self, site: &SiteName) -> Option<Ask> {
         let calm = self.time > FAULTY;
         let core = &self.seats[site].core;
         let reason = || "because".to_owned();
         if core.stack().is_none() {
-            if let Some(ask) = self.choose_of_store(site, calm) {
-                return Some(ask);
-            }
-            let mut stack = Box::new(self.stack.clone());
-            if self.flaw == Some(Flaw::NoWait) {
-                stack.policy.epoch_wait_ms = Millis(0);
-            }
-            if self.flaw == Some(Flaw::WindowSkipped) {
-                stack.policy.automatic.confirm_ms = Millis(0);
-            }
-            return Some(Ask::ApplyStack {
-                stack,
-                replaces: None,
-            });
+            let accept = self.choose_of_store(site, calm);
+            return accept.or_else(|| Some(self.first_apply()));
         }
         if let Some(stack) = self.operator.wanted.take() {
             let replaces = core.stack().map(|(version, _)| version);
