@@ -19,9 +19,11 @@ impl World {
     }
 
     /// True when one writer is claimed: the store and the clocks keep to their bounds, nobody went past the gate,
-    /// and either every site fences itself, kept by its kernel, or nobody vouched for what was not so.
+    /// and either every site fences itself, kept by its kernel, and nobody went past the proof of that, or nobody
+    /// vouched for what was not so.
     fn claims_one_writer(&self) -> bool {
-        let by_lease = self.always_enforced && self.guarded;
+        let proved = !self.operator.went_past_proof();
+        let by_lease = self.always_enforced && self.guarded && proved;
         let by_word = !self.operator.is_careless();
         let by_hand = self.has_befallen(FaultKind::StartedByHand) && !by_lease;
         let bounded = !self.store_failed() && self.clocks_hold();

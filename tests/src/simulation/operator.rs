@@ -20,6 +20,8 @@ use super::world::{Event, FAULTY, World};
 #[derive(Debug)]
 pub(super) struct Operator {
     careless: bool,
+    /// Without looking, a site was vouched for of which the policy asks for a proof, and the proof was done without.
+    past_proof: bool,
     /// Sites that are switched off because somebody vouched for it.
     pub(super) off: BTreeSet<SiteName>,
     resumed: u32,
@@ -34,6 +36,7 @@ impl Operator {
     pub(super) const fn new(careless: bool) -> Self {
         Self {
             careless,
+            past_proof: false,
             off: BTreeSet::new(),
             resumed: 0,
             requests: 0,
@@ -44,6 +47,11 @@ impl Operator {
 
     pub(super) const fn is_careless(&self) -> bool {
         self.careless
+    }
+
+    /// True once its word stood in for the proof that the policy asks for, and nobody had looked.
+    pub(super) const fn went_past_proof(&self) -> bool {
+        self.past_proof
     }
 }
 
@@ -318,6 +326,8 @@ impl World {
                     self.switch_off(from);
                 }
                 let given = approval(&open, open.digest.as_str(), vouches);
+                self.operator.past_proof |=
+                    self.operator.careless && given.overrides.contains_key("fence-grade");
                 self.operator.approvals.push(given.clone());
                 Some(Ask::Approve(given))
             }
