@@ -386,12 +386,7 @@ fn a_run_with_nothing_left_to_order_ends_though_the_store_is_not_trusted() {
         let run = world.core().durable().unwrap().run.clone().unwrap();
         run.steps.len() == run.plan.steps.len()
     };
-    for _ in 0..6_000 {
-        if !begun(&world) {
-            world.pass(Millis(10));
-        }
-    }
-    assert!(begun(&world), "within a minute");
+    world.pass_until("the last step", begun);
     is_certain(&mut world, "dc3", 0);
     let told = world.cores[&site("dc3")].observation(world.instant(), 1_000_000);
     let said = Input::Observed {

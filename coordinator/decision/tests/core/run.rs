@@ -155,9 +155,9 @@ fn the_wait_starts_anew_with_a_new_leader() {
     world.pass(Millis::seconds(2));
     world.lead(&site("dc3"));
     let from = world.now;
-    while world.store.ticket.as_ref().unwrap().grant.is_none() {
-        world.pass(Millis(100));
-    }
+    world.pass_until("the grant", |world| {
+        world.store.ticket.as_ref().unwrap().grant.is_some()
+    });
     assert!(
         world.now.since(from) >= world.stack.policy.epoch_wait_ms,
         "{:?}",
@@ -171,22 +171,17 @@ fn a_new_leader_does_not_grant_when_the_old_site_was_sighted_again() {
     let mut world = proposed(World::new().stack);
     world.approve();
     world.pass(Millis::seconds(1));
-    while world
-        .core()
-        .durable()
-        .unwrap()
-        .run
-        .as_ref()
-        .unwrap()
-        .grant
-        .is_none()
-    {
-        world.lost_at_write = Some(1);
-        world.pass(Millis(50));
-        if world.leader.is_none() {
-            break;
+    let is_due = |world: &World| {
+        let run = || world.core().durable().unwrap().run.as_ref().unwrap();
+        world.leader.is_none() || run().grant.is_some()
+    };
+    for _ in 0..400 {
+        if !is_due(&world) {
+            world.lost_at_write = Some(1);
+            world.pass(Millis(50));
         }
     }
+    assert!(is_due(&world), "within 20 s");
     world.lost_at_write = None;
     if world.leader.is_none() {
         world.gone.clear();

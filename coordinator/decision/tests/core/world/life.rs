@@ -22,6 +22,18 @@ impl World {
         self.reaches(from, to) && !self.off_bus.contains(from) && !self.off_bus.contains(to)
     }
 
+    /// Passes in small pieces until something is so.
+    ///
+    /// # Panics
+    /// When it is not so within five minutes.
+    pub(crate) fn pass_until(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let end = self.now.after(Millis::seconds(300));
+        while !is_so(self) {
+            assert!(self.now < end, "not within five minutes: {what}");
+            self.pass(Millis(10));
+        }
+    }
+
     /// Lets time pass; life goes on each second.
     pub(crate) fn pass(&mut self, span: Millis) {
         let end = self.now.after(span);
