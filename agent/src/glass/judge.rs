@@ -17,12 +17,12 @@ use crate::gate::Identity;
 use crate::ledger::{Fenced, Seen};
 
 /// An answer of the old site, or a message of its WAL, younger than this is proof of life.
-pub(crate) const ALIVE_WITHIN: Millis = Millis::seconds(10);
+pub const ALIVE_WITHIN: Millis = Millis::seconds(10);
 
 /// A rule that can object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Rule {
+pub enum Rule {
     /// The agent's file trusts nobody.
     NotConfigured,
     /// No plan is kept, or the one given is not signed by a trusted key.
@@ -65,7 +65,7 @@ pub(crate) enum Rule {
 
 impl Rule {
     /// The rule's word, as operators type it.
-    pub(crate) const fn word(self) -> &'static str {
+    pub const fn word(self) -> &'static str {
         match self {
             Self::NotConfigured => "not-configured",
             Self::Plan => "plan",
@@ -90,15 +90,16 @@ impl Rule {
     }
 
     /// The rules that an operator may override by name.
-    pub(crate) const OVERRIDABLE: [Self; 3] = [Self::PlanAge, Self::Sighted, Self::UnknownOutcome];
+    pub const OVERRIDABLE: [Self; 3] = [Self::PlanAge, Self::Sighted, Self::UnknownOutcome];
 }
 
 /// Why the glass may not be broken now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Objection {
-    pub(crate) rule: Rule,
+pub struct Objection {
+    /// Which rule.
+    pub rule: Rule,
     /// A whole sentence: what was found and what is needed.
-    pub(crate) says: String,
+    pub says: String,
 }
 
 impl Objection {
@@ -112,47 +113,61 @@ impl Objection {
 
 /// A look at the old site that was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sighting {
-    pub(crate) channel: PeerChannel,
-    pub(crate) age: Millis,
+pub struct Sighting {
+    /// By what.
+    pub channel: PeerChannel,
+    /// How old.
+    pub age: Millis,
 }
 
 /// What is true here.
 #[derive(Debug)]
-pub(crate) struct Facts<'a> {
-    pub(crate) identity: &'a Identity,
-    pub(crate) plan: &'a Contingency,
-    pub(crate) plan_age: Millis,
-    pub(crate) plan_age_max: Millis,
-    pub(crate) store: &'a StoreAnswer,
+pub struct Facts<'a> {
+    /// Who judges.
+    pub identity: &'a Identity,
+    /// The plan to act by.
+    pub plan: &'a Contingency,
+    /// Since it was made.
+    pub plan_age: Millis,
+    /// The oldest plan that the agent's file allows.
+    pub plan_age_max: Millis,
+    /// What the store said.
+    pub store: &'a StoreAnswer,
     /// The newest answer of each look at the old site.
-    pub(crate) sightings: &'a [Sighting],
+    pub sightings: &'a [Sighting],
     /// Age of the last message that the standby beside the agent received, while it streams.
-    pub(crate) receiving: Option<Millis>,
-    pub(crate) epoch: Epoch,
-    pub(crate) seen: Option<Seen>,
+    pub receiving: Option<Millis>,
+    /// The highest epoch that was obeyed here.
+    pub epoch: Epoch,
+    /// What the store showed this agent last.
+    pub seen: Option<Seen>,
     /// The newest version of the stack that this agent knows.
-    pub(crate) stack_version: Option<StackVersion>,
-    pub(crate) broken: Option<&'a Broken>,
-    pub(crate) fenced: Option<&'a Fenced>,
+    pub stack_version: Option<StackVersion>,
+    /// That the glass was broken here.
+    pub broken: Option<&'a Broken>,
+    /// Why the database here is kept down.
+    pub fenced: Option<&'a Fenced>,
     /// Time left of a promise not to promote.
-    pub(crate) promised: Option<Millis>,
+    pub promised: Option<Millis>,
 }
 
 /// What an operator asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Request {
+pub struct Request {
     /// The site vouched to be off, as it was typed.
-    pub(crate) attest_site_off: String,
-    pub(crate) operator: String,
-    pub(crate) reason: String,
-    pub(crate) overrides: BTreeMap<String, String>,
+    pub attest_site_off: String,
+    /// Who asks.
+    pub operator: String,
+    /// How they know that the site is off.
+    pub reason: String,
+    /// Rules to pass, by name, each with a reason.
+    pub overrides: BTreeMap<String, String>,
     /// The code that another node printed.
-    pub(crate) continues: Option<String>,
+    pub continues: Option<String>,
 }
 
 /// Everything that speaks against acting on the request now.
-pub(crate) fn judge(facts: &Facts<'_>, request: &Request) -> Vec<Objection> {
+pub fn judge(facts: &Facts<'_>, request: &Request) -> Vec<Objection> {
     let mut objections = words(facts, request);
     objections.extend(circumstances(facts, request));
     objections
@@ -389,7 +404,7 @@ pub(crate) fn resumes(facts: &Facts<'_>) -> bool {
 }
 
 /// The epoch that is taken: above everything that was seen here, or the one that another node has taken.
-pub(crate) fn epoch(facts: &Facts<'_>, request: &Request) -> Epoch {
+pub fn epoch(facts: &Facts<'_>, request: &Request) -> Epoch {
     let code = request
         .continues
         .as_deref()

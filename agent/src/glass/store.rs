@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 3;
 
 /// What the store said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum StoreAnswer {
+pub enum StoreAnswer {
     /// No server is connected.
     Silent {
         /// In words.

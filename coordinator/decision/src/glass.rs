@@ -245,8 +245,15 @@ impl Core {
         if alarm.open {
             self.trusts_store(now)?;
             let taken = self.break_to_take_over()?;
+            if self.ticket.is_none() {
+                let why = format!(
+                    "the store has no ticket: apply a stack file with {} as its primary, then ask again",
+                    taken.site
+                );
+                return Err(refused("ticket", why, false));
+            }
             if self.clocks.ticket_pending || !self.take_over(now, &taken) {
-                let why = "the store has no ticket, or it is being written: ask again";
+                let why = "the ticket is being written: ask again";
                 return Err(refused("ticket", why, false));
             }
             more = format!(

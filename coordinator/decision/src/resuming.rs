@@ -7,6 +7,7 @@ use crate::approval::refused;
 use crate::core::Core;
 use crate::durable::{Attestation, Run, RunState, StepOutcome, StepRecord};
 use crate::execution::{FENCE_GRADE, RunClocks, fences, retry, waivable};
+use crate::glass::breaks;
 use crate::input::{Now, Past};
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
@@ -205,6 +206,16 @@ impl Core {
         };
         if self.distrust(now).is_some() {
             return "nothing is given back while the store shows less than was seen".to_owned();
+        }
+        // Who was made live without the store is live: the ticket takes that over, and nobody else gets the right.
+        if breaks(&self.inventory, self.ticket.as_ref())
+            .next()
+            .is_some()
+        {
+            return format!(
+                "nothing is given back to {} while a broken glass is not taken over",
+                run.plan.from
+            );
         }
         let epoch = self.next_epoch();
         if epoch <= self.epoch_max() {

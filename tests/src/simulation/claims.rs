@@ -5,6 +5,7 @@ use shared::id::NodeName;
 use shared::wire::Command;
 
 use super::fault_kind::FaultKind;
+use super::worker::Worker;
 use super::world::World;
 
 impl World {
@@ -79,6 +80,26 @@ impl World {
         let time = self.time;
         self.count("database promoted");
         self.checker.promoted(time, command);
+        self.check_whole(node, upto);
+        self.check_waited(command);
+    }
+
+    /// I3, I4, I18: a promotion without the store has an operator's record of its own epoch, and loses nothing that a
+    /// synchronous primary acknowledged.
+    pub(super) fn check_promoted_by_word(&mut self, node: &NodeName, upto: u64) {
+        let time = self.time;
+        self.count("database promoted by an operator's word");
+        let recorded = self.workers.get(node).is_some_and(Worker::serves_by_word);
+        if !recorded {
+            let sentence =
+                format!("I3: {node} was promoted without a grant or an operator's record");
+            self.checker.violate(time, sentence);
+        }
+        self.check_whole(node, upto);
+    }
+
+    fn check_whole(&mut self, node: &NodeName, upto: u64) {
+        let time = self.time;
         let lost = self
             .workers
             .values()
@@ -91,7 +112,6 @@ impl World {
             let sentence = format!("I18: {node} was promoted without what was acknowledged");
             self.checker.violate(time, sentence);
         }
-        self.check_waited(command);
     }
 
     /// I6: who promises to stop by a bound is waited for, by the world's own clock.

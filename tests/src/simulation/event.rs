@@ -14,6 +14,10 @@ use super::store::{Renewal, Written};
 
 /// Something that will happen.
 pub(super) enum Event {
+    /// An operator at a site's own hosts goes on with breaking the glass.
+    Glass {
+        site: SiteName,
+    },
     SeatBeat {
         site: SiteName,
         life: u64,

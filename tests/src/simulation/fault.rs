@@ -91,6 +91,7 @@ impl World {
             }
             FaultKind::OldCommand | FaultKind::OldApproval => self.repeat_old(kind),
             FaultKind::StackChange => self.change_stack(),
+            FaultKind::GlassBroken => self.threaten(),
             FaultKind::AgentCrash
             | FaultKind::AgentCrashAtWrite
             | FaultKind::AgentPause

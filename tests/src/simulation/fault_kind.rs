@@ -73,11 +73,13 @@ pub enum FaultKind {
     WorkloadsStarted,
     /// Another stack version is applied.
     StackChange,
+    /// An operator makes a site live without the store.
+    GlassBroken,
 }
 
 impl FaultKind {
     /// Every kind.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::LiveSiteDark,
         Self::SiteDark,
         Self::SiteCutOff,
@@ -113,6 +115,7 @@ impl FaultKind {
         Self::StartedByHand,
         Self::WorkloadsStarted,
         Self::StackChange,
+        Self::GlassBroken,
     ];
 
     /// Its place in [`Self::ALL`].
@@ -161,6 +164,7 @@ impl FaultKind {
             Self::StartedByHand => "started-by-hand",
             Self::WorkloadsStarted => "workloads-started",
             Self::StackChange => "stack-change",
+            Self::GlassBroken => "glass-broken",
         }
     }
 }

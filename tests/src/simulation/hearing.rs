@@ -48,7 +48,7 @@ impl World {
     }
 
     /// A look at another site's database port.
-    fn answers(&self, from: &SiteName, to: &SiteName) -> bool {
+    pub(super) fn answers(&self, from: &SiteName, to: &SiteName) -> bool {
         let time = self.time;
         let answers = |worker: &Worker| {
             worker.site == *to

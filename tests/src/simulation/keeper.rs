@@ -3,7 +3,7 @@
 
 use agent::automatic::Stance;
 use agent::lease::{Attempt, Lease, Reading, Terms, Verdict};
-use agent::ledger::Fenced;
+use agent::ledger::{Fenced, Record};
 use agent::vow::Vows;
 use shared::clock::Millis;
 use shared::epoch::{Epoch, StackVersion};
@@ -193,7 +193,8 @@ impl World {
         }
         keep_down(worker);
         let mut due = false;
-        if let Some(terms) = worker.keeper.terms(late) {
+        let by_word = worker.serves_by_word();
+        if let Some(terms) = worker.keeper.terms(late).filter(|_| !by_word) {
             let lease = worker
                 .keeper
                 .lease
@@ -202,7 +203,7 @@ impl World {
             lease.look(now);
             due = lease.renewal_due(now);
         } else if time % 3_000 < TICK {
-            // It does not fence itself; that another site holds the right is learnt all the same.
+            // It does not fence itself, or serves by an operator's word; that another site holds the right is learnt all the same.
             due = true;
             worker.keeper.lease.get_or_insert_with(|| never(now));
         }
@@ -375,6 +376,9 @@ impl World {
             return self.worker_dies(node);
         }
         if accepted {
+            if worker.serves_by_word() && worker.write(Record::reconcile_glass) == Wrote::Died {
+                return self.worker_dies(node);
+            }
             let lease = worker.keeper.lease.get_or_insert_with(|| never(sent.1));
             let at = worker.clock.reading(time);
             lease.accept(attempt, at);

@@ -12,7 +12,7 @@
 //! worker labour reporting keeper      an agent: commands, reports, the lease
 //! vouching                            the peers' word in place of the store
 //! database replication store network clock operator    what they work with
-//! fault fault_kind breakage power host_fault           what goes wrong
+//! fault fault_kind breakage power host_fault glass     what goes wrong
 //! checker claims evidence automatic rest   the invariants
 //! campaign report setting             many histories
 //! noise calibration                   years of noise
@@ -31,6 +31,7 @@ mod event;
 mod evidence;
 mod fault;
 mod fault_kind;
+mod glass;
 mod hearing;
 mod host_fault;
 mod keeper;

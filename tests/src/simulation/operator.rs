@@ -49,6 +49,11 @@ impl Operator {
         self.careless
     }
 
+    /// Its word stands in for every proof.
+    pub(super) const fn go_past_proof(&mut self) {
+        self.past_proof = true;
+    }
+
     /// True once its word stood in for the proof that the policy asks for, and nobody had looked.
     pub(super) const fn went_past_proof(&self) -> bool {
         self.past_proof
@@ -63,6 +68,7 @@ impl World {
             self.rejoin();
             self.release();
         }
+        self.keep_contingencies();
         let Some(site) = self.leader().map(|seat| seat.site.clone()) else {
             return;
         };
@@ -72,7 +78,7 @@ impl World {
     }
 
     /// The coordinator that leads and answers.
-    fn leader(&self) -> Option<&Seat> {
+    pub(super) fn leader(&self) -> Option<&Seat> {
         let time = self.time;
         let mut seats = self.seats.values();
         seats.find(|seat| seat.leads(time) && time >= seat.paused_until)
@@ -298,6 +304,9 @@ impl World {
                 replaces: Some(version),
             });
         }
+        if let Some(ask) = self.choose_of_glass(site, calm) {
+            return Some(ask);
+        }
         if durable.hold.is_some() {
             return Some(Ask::Release { reason: reason() });
         }
@@ -365,7 +374,7 @@ const fn asked(ask: &Ask) -> &'static str {
         Ask::Hold { .. } => "for a hold",
         Ask::Release { .. } => "for a release",
         Ask::Automatic { .. } => "to switch automatic mode",
-        Ask::Acknowledge { .. } => "to acknowledge a run",
+        Ask::Acknowledge { .. } => "to acknowledge",
         Ask::ApplyStack { .. } => "to apply a stack",
         Ask::AcceptStore { .. } => "to accept the store",
     }

@@ -79,7 +79,7 @@ impl World {
             return;
         }
         let fenced = worker.record.fenced().is_some();
-        let gate = worker.keeper.has_gate;
+        let gate = worker.keeper.has_gate && !worker.serves_by_word();
         let ordered_down = worker
             .record
             .entries()

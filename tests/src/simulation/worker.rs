@@ -11,8 +11,8 @@ use shared::clock::{Millis, Mono, UnixMillis};
 use shared::id::{BootId, CommandId, NodeName, ProcessId, SiteName};
 use shared::stack::Stack;
 use shared::wire::{
-    Action, ClusterSample, Command, Fitness, Heartbeat, PeerChannel, PeerOutcome, PeerSample,
-    Report, ReportState, Unfit, WorkloadSample,
+    Action, ClusterSample, Command, Fitness, GlassSample, Heartbeat, PeerChannel, PeerOutcome,
+    PeerSample, Report, ReportState, Unfit, WorkloadSample,
 };
 use uuid::Uuid;
 
@@ -168,8 +168,21 @@ impl Worker {
                 .collect(),
             running: self.running.as_ref().map(|running| running.id),
             lease: self.keeper.sample(self.clock.reading(time)),
-            glass: None,
+            glass: self.glass_sample(),
         }
+    }
+
+    fn glass_sample(&self) -> Option<GlassSample> {
+        let broken = self.record.glass()?;
+        Some(GlassSample {
+            plan_age_ms: Some(Millis::seconds(30)),
+            broken: Some(Box::new(broken.sample())),
+        })
+    }
+
+    /// True while it serves by an operator's word, which no ticket has taken over.
+    pub(super) fn serves_by_word(&self) -> bool {
+        self.record.glass().is_some_and(|broken| !broken.reconciled)
     }
 
     /// The real gate decides.

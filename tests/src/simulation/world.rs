@@ -17,6 +17,7 @@ use super::event::Planned;
 use super::evidence::Evidence;
 use super::fault::{FIRST, Instance};
 use super::fault_kind::FaultKind;
+use super::glass::Glass;
 use super::network::Network;
 use super::operator::Operator;
 use super::replication;
@@ -48,6 +49,7 @@ pub(super) struct World {
     pub(super) operator: Operator,
     pub(super) checker: Checker,
     pub(super) evidence: Evidence,
+    pub(super) glass: Glass,
     /// Commands that were sent, with the coordinator that asked and its process.
     pub(super) sent: Vec<(Command, SiteName, u64)>,
     /// The kinds of faults of this history.
@@ -105,6 +107,7 @@ impl World {
             operator,
             checker: Checker::default(),
             evidence: Evidence::default(),
+            glass: Glass::default(),
             sent: Vec::new(),
             mix: Vec::new(),
             instances: Vec::new(),
@@ -347,6 +350,7 @@ impl World {
             Event::Heal => self.heal(),
             Event::Rest => self.check_rest(),
             Event::Operator => self.operate(),
+            Event::Glass { site } => self.go_on_with_glass(&site),
         }
     }
 }

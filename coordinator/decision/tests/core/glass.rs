@@ -1,10 +1,11 @@
 //! The plans that are made for the loss of the store, and what becomes of one that was used.
 
-use decision::Ask;
+use decision::{Answer, Ask, Phase};
 use shared::clock::Millis;
+use shared::epoch::Epoch;
 use shared::wire::{Action, CheckExpectation, ContingencyWork};
 
-use crate::world::{Renews, World, node, self_fencing, site, two_standbys};
+use crate::world::{Renews, Store, World, node, self_fencing, site, two_standbys};
 
 #[test]
 fn the_contingency_is_the_plan_that_is_proposed_when_the_site_is_lost() {
@@ -90,4 +91,53 @@ fn the_plan_waits_as_long_as_the_agents_of_the_live_site_have_promised_to_need()
         "and the drift of the clocks"
     );
     assert_ne!(later[0].shape(), made[0].shape(), "it is written anew");
+}
+
+#[test]
+fn a_run_that_is_abandoned_beside_a_broken_glass_gives_the_right_to_nobody() {
+    let mut world = World::healthy("dc3");
+    world.gone.insert(site("dc1"));
+    world.pass(Millis::seconds(25));
+    world.approve();
+    world.pass_until("the revocation", |world| {
+        world.store.ticket.as_ref().unwrap().grant.is_none()
+    });
+    world.break_glass("dc2-db", 1_001);
+    world.pass(Millis::seconds(2));
+    assert_eq!(world.phase(), Phase::Halted);
+    let run = world.core().durable().unwrap().run.as_ref().unwrap().id;
+    let answer = world.ask(Ask::Abandon {
+        run,
+        reason: "the glass was broken".to_owned(),
+    });
+    let Answer::Accepted { summary, .. } = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(summary.contains("nothing is given back"), "{summary}");
+    world.pass(Millis::seconds(30));
+    let ticket = world.store.ticket.as_ref().unwrap();
+    assert_eq!((ticket.epoch, &ticket.holder), (Epoch(1_001), &site("dc2")));
+    assert!(ticket.grant.is_some());
+}
+
+#[test]
+fn a_break_beside_a_store_without_a_ticket_is_acknowledged_after_a_stack_was_applied() {
+    let mut world = World::healthy("dc3");
+    world.gone.insert(site("dc1"));
+    world.pass(Millis::seconds(5));
+    world.break_glass("dc2-db", 1_001);
+    world.store = Store::default();
+    world.lose_lead();
+    world.lead(&site("dc3"));
+    world.pass(Millis::seconds(20));
+    world.ask(Ask::AcceptStore {
+        live: site("dc2"),
+        reason: "the bucket was lost".to_owned(),
+    });
+    world.acknowledge_glass();
+    let Some(Answer::Refused { rule, reason, .. }) = world.answers.last() else {
+        panic!("{:?}", world.answers.last())
+    };
+    assert_eq!(rule, "ticket");
+    assert!(reason.contains("with dc2 as its primary"), "{reason}");
 }
