@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use decision::{AUTOMATIC_RULES, Alarm, Answer, Ask, AutomaticBlock, FINDINGS, Phase};
+use decision::{
+    AUTOMATIC_RULES, Alarm, Answer, Ask, AutomaticBlock, Core, FINDINGS, Input, Output, Persist,
+    Phase, RequestId, RunState,
+};
 use shared::clock::Millis;
+use shared::id::Actor;
 use shared::stack::{Mode, Replication, Rollout, SelfFence, Stack};
 use shared::wire::{DatabaseRole, Unfit};
 
-use crate::world::{Renews, World, in_mode, site};
+use crate::world::{Fault, Renews, What, World, in_mode, site};
 
 type Spoil = fn(&mut World);
 
@@ -303,12 +307,50 @@ fn the_switch_is_in_the_ticket_before_the_operator_is_told() {
     assert_eq!((ticket.epoch.0, ticket.automatic_off), (2, Some(off)));
 }
 
-fn kind(output: &decision::Output) -> &'static str {
+fn kind(output: &Output) -> &'static str {
     match output {
-        decision::Output::Persist(decision::Persist::Ticket { .. }) => "ticket",
-        decision::Output::Persist(_) => "write",
-        decision::Output::Record(_) => "event",
-        decision::Output::Send(_) => "command",
-        decision::Output::Announce(_) => "answer",
+        Output::Persist(Persist::Ticket { .. }) => "ticket",
+        Output::Persist(_) => "write",
+        Output::Record(_) => "event",
+        Output::Send(_) => "command",
+        Output::Announce(_) => "answer",
     }
+}
+
+#[test]
+fn nothing_of_a_run_is_decided_while_the_switch_is_written() {
+    let mut world = World::with(in_mode(Mode::Automatic));
+    world.begin("dc2");
+    world.faults.push(Fault {
+        kind: "promote".to_owned(),
+        what: What::Hangs,
+    });
+    lost(&mut world, 25);
+    world.approve();
+    let promoting = |world: &World| world.commands().any(|c| c.action.kind() == "promote");
+    world.pass_until("the promotion", promoting);
+    let mut core = world.core().clone();
+    let mut now = world.instant();
+    let asked = Input::Asked {
+        request: RequestId(2),
+        actor: Actor::new("alice"),
+        ask: Ask::Automatic {
+            on: false,
+            reason: because(),
+        },
+        fresh: world.fresh(),
+    };
+    core.handle(now, asked);
+    let written = std::iter::from_fn(|| core.poll_output()).find_map(|output| match output {
+        Output::Persist(Persist::Ticket { to, .. }) => Some(to),
+        _ => None,
+    });
+    let running = |core: &Core| core.durable().unwrap().run.as_ref().unwrap().state.clone();
+    now.mono = now.mono.after(Millis::seconds(200));
+    core.handle(now, Input::Tick(world.fresh()));
+    assert_eq!(running(&core), RunState::Running, "the deadline is over");
+    let (ticket, revision) = (written.unwrap(), 1_000);
+    core.handle(now, Input::TicketWritten { ticket, revision });
+    core.handle(now, Input::Tick(world.fresh()));
+    assert!(matches!(running(&core), RunState::Halted { .. }));
 }
