@@ -343,7 +343,7 @@ fn nothing_of_a_run_is_decided_while_the_switch_is_written() {
     core.handle(now, asked);
     let written = std::iter::from_fn(|| core.poll_output()).find_map(|output| match output {
         Output::Persist(Persist::Ticket { to, .. }) => Some(to),
-        _ => None,
+        Output::Persist(_) | Output::Send(_) | Output::Record(_) | Output::Announce(_) => None,
     });
     let running = |core: &Core| core.durable().unwrap().run.as_ref().unwrap().state.clone();
     now.mono = now.mono.after(Millis::seconds(200));
