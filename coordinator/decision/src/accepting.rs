@@ -4,7 +4,6 @@
 
 use serde::{Deserialize, Serialize};
 use shared::id::{Actor, Nonce, SiteName};
-use shared::stack::SiteRole;
 use shared::wire::{Severity, Ticket};
 
 use crate::approval::refused;
@@ -54,15 +53,7 @@ impl Core {
             accepted: word.number,
             ..self.moved(now, &shown, (live, epoch), Some(grant), summary)
         };
-        self.clocks.ticket_pending = true;
-        self.accepting = Some(Accepting {
-            word,
-            ticket: ticket.clone(),
-        });
-        self.push(Output::Persist(Persist::Ticket {
-            from: Some(shown),
-            to: ticket,
-        }));
+        self.write_acceptance(word, shown, ticket);
         Ok(accepted_answer(format!(
             "{actor} accepts the store as it is: {reason}; {live} is given epoch {epoch}"
         )))
@@ -111,14 +102,21 @@ impl Core {
             incarnation: found.incarnation,
             ..accepting.ticket
         };
+        self.write_acceptance(accepting.word, found.clone(), to);
+        true
+    }
+
+    /// The word counts when the store has taken the ticket.
+    fn write_acceptance(&mut self, word: Acceptance, shown: Ticket, ticket: Ticket) {
         self.clocks.ticket_pending = true;
         self.accepting = Some(Accepting {
-            word: accepting.word,
-            ticket: to.clone(),
+            word,
+            ticket: ticket.clone(),
         });
-        let from = Some(found.clone());
-        self.push(Output::Persist(Persist::Ticket { from, to }));
-        true
+        self.push(Output::Persist(Persist::Ticket {
+            from: Some(shown),
+            to: ticket,
+        }));
     }
 
     fn accepted(&mut self, now: Now, word: Acceptance, what: &str) -> Answer {
@@ -165,8 +163,7 @@ impl Core {
         let Some(view) = self.view(now.mono) else {
             return Ok(());
         };
-        let eligible = view.stack.sites.get(live);
-        if eligible.is_none_or(|role| *role == SiteRole::Witness) {
+        if !view.stack.is_eligible(live) {
             let reason = format!("{live} is no site that may be live");
             return Err(refused("live-site", reason, true));
         }

@@ -157,11 +157,7 @@ impl Core {
             ));
         }
         let live = self.live_site()?;
-        let eligible = stack
-            .sites
-            .get(&live)
-            .is_some_and(|role| *role != shared::stack::SiteRole::Witness);
-        (!eligible).then(|| {
+        (!stack.is_eligible(&live)).then(|| {
             format!("{live} is live, and the file does not have it as a site that may be live")
         })
     }

@@ -139,12 +139,9 @@ pub(crate) fn targets(
     from: &SiteName,
     now: Mono,
 ) -> Vec<SiteName> {
-    let eligible = stack
-        .sites
-        .iter()
-        .filter(|(site, role)| **role != SiteRole::Witness && *site != from);
-    let mut ranked: Vec<(bool, u64, SiteName)> = eligible
-        .map(|(site, _)| {
+    let others = stack.eligible().filter(|site| *site != from);
+    let mut ranked: Vec<(bool, u64, SiteName)> = others
+        .map(|site| {
             let choices = choose(inventory, stack, from, site, now);
             let whole = choices.iter().all(|choice| choice.chosen.is_some());
             let position = choices

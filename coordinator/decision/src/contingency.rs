@@ -2,7 +2,7 @@
 //! while all is well. A query, like the status: it changes nothing.
 
 use shared::id::SiteName;
-use shared::stack::{Mode, SiteRole};
+use shared::stack::Mode;
 use shared::wire::{CONTINGENCY_SCHEMA, Contingency, ContingencyStep, ContingencyWork};
 
 use crate::assessment::{Scene, assess};
@@ -40,13 +40,9 @@ impl Core {
         if !settled || blocked() {
             return Vec::new();
         }
-        let eligible = view
-            .stack
-            .sites
-            .iter()
-            .filter(|(site, role)| **role != SiteRole::Witness && *site != view.live());
-        eligible
-            .filter_map(|(site, _)| self.contingency(&view, site, now))
+        let others = view.stack.eligible().filter(|site| *site != view.live());
+        others
+            .filter_map(|site| self.contingency(&view, site, now))
             .collect()
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use shared::clock::Millis;
 use shared::epoch::Epoch;
 use shared::id::{Actor, NodeName, Nonce, SiteName};
-use shared::stack::{Mode, SiteRole};
+use shared::stack::Mode;
 use shared::wire::{BrokenGlass, Severity, Ticket};
 
 use crate::approval::refused;
@@ -107,12 +107,8 @@ pub(crate) fn explains(
 /// Whether each site that may become live could be made so by hand, if the store were lost together with the live
 /// one: a sentence each.
 pub(crate) fn glass_of_sites(scene: &Scene<'_>) -> Vec<String> {
-    let eligible = scene
-        .stack
-        .sites
-        .iter()
-        .filter(|(site, role)| **role != SiteRole::Witness && *site != scene.live());
-    eligible.map(|(site, _)| glass_of(scene, site)).collect()
+    let others = scene.stack.eligible().filter(|site| *site != scene.live());
+    others.map(|site| glass_of(scene, site)).collect()
 }
 
 fn glass_of(scene: &Scene<'_>, site: &SiteName) -> String {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use shared::stack::{SiteRole, Stack};
+use shared::stack::Stack;
 use shared::wire::Action;
 
 use crate::plan::{Plan, Step, Work};
@@ -77,11 +77,7 @@ fn sites(plan: &Plan, stack: &Stack, notes: &mut Vec<PlanNote>) {
             "it does not move from one site of the stack to another",
         );
     }
-    if stack
-        .sites
-        .get(&plan.to)
-        .is_none_or(|role| *role == SiteRole::Witness)
-    {
+    if !stack.is_eligible(&plan.to) {
         note(notes, None, format!("{} may not become live", plan.to));
     }
     let homes = stack.nodes();

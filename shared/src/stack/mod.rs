@@ -205,6 +205,17 @@ impl Stack {
         primary.map_or_else(|| unreachable!(), |(site, _)| site)
     }
 
+    /// Sites that may be live: the primary and the standbys.
+    pub fn eligible(&self) -> impl Iterator<Item = &SiteName> {
+        let may_be_live = |(_, role): &(&SiteName, &SiteRole)| **role != SiteRole::Witness;
+        self.sites.iter().filter(may_be_live).map(|(site, _)| site)
+    }
+
+    /// Whether a site may be live; false for one that the stack does not have.
+    pub fn is_eligible(&self, site: &SiteName) -> bool {
+        self.eligible().any(|eligible| eligible == site)
+    }
+
     /// The member of a database in a site.
     pub fn member<'a>(&self, database: &'a Database, site: &SiteName) -> Option<&'a Member> {
         database.members.iter().find(|member| member.site == *site)

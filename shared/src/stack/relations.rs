@@ -19,15 +19,6 @@ pub(super) fn check(stack: &Stack, top: &Section<'_>) {
     super::timing::check(stack, top);
 }
 
-/// Sites that may be live: the primary and the standbys.
-fn eligible(stack: &Stack) -> impl Iterator<Item = &SiteName> {
-    stack
-        .sites
-        .iter()
-        .filter(|(_, role)| **role != SiteRole::Witness)
-        .map(|(site, _)| site)
-}
-
 fn known_sites(stack: &Stack) -> String {
     if stack.sites.is_empty() {
         return "a site of the file, which names none".to_owned();
@@ -91,7 +82,7 @@ fn databases(stack: &Stack, top: &Section<'_>) {
                 );
             }
         }
-        for site in eligible(stack).filter(|site| !seen.contains(site)) {
+        for site in stack.eligible().filter(|site| !seen.contains(site)) {
             top.problem(
                 &format!("database[{d}].member"),
                 format!("no member in site {site}"),
@@ -173,7 +164,10 @@ fn placed(stack: &Stack, top: &Section<'_>) {
         }
         // Clusters are for workloads: without one, none is needed.
         let needed = key != "clusters" || !stack.workloads.is_empty();
-        for site in eligible(stack).filter(|site| needed && !sites.contains(site)) {
+        for site in stack
+            .eligible()
+            .filter(|site| needed && !sites.contains(site))
+        {
             top.problem(
                 &key,
                 format!("nothing for site {site}"),
@@ -186,7 +180,7 @@ fn placed(stack: &Stack, top: &Section<'_>) {
 fn fences(stack: &Stack, top: &Section<'_>) {
     for (index, fence) in stack.fences.iter().enumerate() {
         let key = format!("fence[{index}]");
-        if !eligible(stack).any(|site| *site == fence.site) {
+        if !stack.eligible().any(|site| *site == fence.site) {
             top.problem(
                 &format!("{key}.site"),
                 format!("{:?}", fence.site.as_str()),

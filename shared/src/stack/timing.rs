@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{LeasePolicy, Mode, Policy, Replication, SiteRole, Stack};
+use super::{LeasePolicy, Mode, Policy, Replication, Stack};
 use crate::clock::Millis;
 use crate::config::Section;
 use crate::grade::FenceGrade;
@@ -254,7 +254,7 @@ fn reachable(stack: &Stack, key: &str, grade: FenceGrade, top: &Section<'_>) {
             }
         }
         FenceGrade::CutOff | FenceGrade::PoweredOff => {
-            for site in may_be_live(stack).filter(|site| !fenced(stack, site, grade)) {
+            for site in stack.eligible().filter(|site| !fenced(stack, site, grade)) {
                 let found = format!("{:?} and no such [[fence]] for site {site}", grade.word());
                 top.problem(
                     key,
@@ -441,21 +441,13 @@ fn fence_span(stack: &Stack) -> Millis {
     }
 }
 
-fn may_be_live(stack: &Stack) -> impl Iterator<Item = &SiteName> {
-    let eligible = stack
-        .sites
-        .iter()
-        .filter(|(_, role)| **role != SiteRole::Witness);
-    eligible.map(|(site, _)| site)
-}
-
 fn fenced(stack: &Stack, site: &SiteName, grade: FenceGrade) -> bool {
     let fits = |fence: &super::Fence| fence.site == *site && fence.grade >= grade;
     stack.fences.iter().any(fits)
 }
 
 fn fenced_everywhere(stack: &Stack, grade: FenceGrade) -> bool {
-    may_be_live(stack).all(|site| fenced(stack, site, grade))
+    stack.eligible().all(|site| fenced(stack, site, grade))
 }
 
 const fn plus(a: Millis, b: Millis) -> Millis {
