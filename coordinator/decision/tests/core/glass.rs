@@ -96,9 +96,7 @@ fn the_plan_waits_as_long_as_the_agents_of_the_live_site_have_promised_to_need()
 #[test]
 fn a_run_that_is_abandoned_beside_a_broken_glass_gives_the_right_to_nobody() {
     let mut world = World::healthy("dc3");
-    world.gone.insert(site("dc1"));
-    world.pass(Millis::seconds(25));
-    world.approve();
+    world.lose_and_approve();
     world.pass_until("the revocation", |world| {
         world.store.ticket.as_ref().unwrap().grant.is_none()
     });

@@ -76,9 +76,7 @@ fn what_is_remembered_never_falls() {
 fn restored() -> World {
     let mut world = World::healthy("dc2");
     let copy = world.store.clone();
-    world.gone.insert(site("dc1"));
-    world.pass(Millis::seconds(25));
-    world.approve();
+    world.lose_and_approve();
     world.pass(Millis::seconds(120));
     assert_eq!(world.phase(), Phase::Watching);
     world.lose_lead();
@@ -117,13 +115,7 @@ fn a_leader_stops_at_once_and_for_good_when_it_stays_so() {
         (Less::Epoch, Some(Epoch(2)))
     );
     assert_eq!(epochs(halt.shown), Some(Epoch(1)));
-    assert_eq!(
-        world
-            .events()
-            .filter(|e| e.kind == "store-regressed")
-            .count(),
-        1
-    );
+    assert_eq!(world.told("store-regressed"), 1);
     world.pass(Millis::seconds(60));
     assert_eq!(
         acts(&world),
@@ -144,9 +136,7 @@ fn a_leader_stops_at_once_and_for_good_when_it_stays_so() {
 fn a_read_that_was_old_for_some_seconds_halts_nothing() {
     let mut world = World::healthy("dc2");
     let copy = world.store.clone();
-    world.gone.insert(site("dc1"));
-    world.pass(Millis::seconds(25));
-    world.approve();
+    world.lose_and_approve();
     world.pass(Millis::seconds(120));
     let whole = std::mem::replace(&mut world.store, copy);
     world.pass(Millis::seconds(9));
@@ -212,13 +202,7 @@ fn an_acceptance_counts_when_the_store_has_taken_it_and_for_all() {
     let ticket = world.core().ticket().unwrap();
     assert_eq!(ticket.holder, site("dc2"));
     assert!(ticket.epoch > Epoch(2), "above every epoch that was seen");
-    assert_eq!(
-        world
-            .events()
-            .filter(|e| e.kind == "store-accepted")
-            .count(),
-        1
-    );
+    assert_eq!(world.told("store-accepted"), 1);
     for (name, core) in world.cores.iter().filter(|(name, _)| **name != site("dc1")) {
         assert_eq!(core.distrust(world.instant()), None, "{name}");
         assert_eq!(core.memory().seen.unwrap().epoch, ticket.epoch, "{name}");
@@ -303,8 +287,7 @@ fn accept(world: &mut World, live: &str) -> usize {
         reason: "restored".to_owned(),
     });
     world.pass(Millis::seconds(3));
-    let accepted = |event: &&shared::wire::AuditEvent| event.kind == "store-accepted";
-    world.events().filter(accepted).count()
+    world.told("store-accepted")
 }
 
 #[test]
@@ -333,9 +316,7 @@ fn a_leader_under_which_the_ticket_was_lost_can_be_gone_on_with() {
 fn a_leader_under_which_the_epoch_fell_can_be_gone_on_with() {
     let mut world = World::healthy("dc2");
     let copy = world.store.clone();
-    world.gone.insert(site("dc1"));
-    world.pass(Millis::seconds(25));
-    world.approve();
+    world.lose_and_approve();
     world.pass(Millis::seconds(120));
     world.store.ticket = copy.ticket;
     world.store.revision = copy.revision;
@@ -379,9 +360,7 @@ fn an_acceptance_is_above_one_by_a_clock_that_was_ahead() {
 #[test]
 fn a_run_with_nothing_left_to_order_ends_though_the_store_is_not_trusted() {
     let mut world = World::healthy("dc2");
-    world.gone.insert(site("dc1"));
-    world.pass(Millis::seconds(25));
-    world.approve();
+    world.lose_and_approve();
     let begun = |world: &World| {
         let run = world.core().durable().unwrap().run.clone().unwrap();
         run.steps.len() == run.plan.steps.len()
@@ -398,6 +377,5 @@ fn a_run_with_nothing_left_to_order_ends_though_the_store_is_not_trusted() {
     world.pass(Millis::seconds(5));
     assert!(world.core().distrust(world.instant()).is_some());
     assert_eq!(world.core().durable().unwrap().run, None);
-    let ended = world.events().filter(|event| event.kind == "run-completed");
-    assert_eq!(ended.count(), 1);
+    assert_eq!(world.told("run-completed"), 1);
 }

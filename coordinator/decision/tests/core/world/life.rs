@@ -7,7 +7,7 @@ use shared::id::{NodeName, SiteName};
 use shared::wire::{DatabaseState, Fitness, Lease, LeasePromise, Observation, Unfit};
 
 use super::labour::Due;
-use super::{Agent, Renews, World};
+use super::{Agent, Renews, World, site};
 
 impl World {
     /// True when something sent in `from` arrives in `to`, apart from the bus.
@@ -20,6 +20,18 @@ impl World {
     /// True when something published in `from` is heard in `to`.
     pub(crate) fn carries(&self, from: &SiteName, to: &SiteName) -> bool {
         self.reaches(from, to) && !self.off_bus.contains(from) && !self.off_bus.contains(to)
+    }
+
+    /// dc1 is gone for as long as it takes to propose, and an operator approves.
+    pub(crate) fn lose_and_approve(&mut self) {
+        self.gone.insert(site("dc1"));
+        self.pass(Millis::seconds(25));
+        self.approve();
+    }
+
+    /// How often an event of a kind was recorded.
+    pub(crate) fn told(&self, kind: &str) -> usize {
+        self.events().filter(|event| event.kind == kind).count()
     }
 
     /// Passes in small pieces until something is so.
