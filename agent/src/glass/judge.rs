@@ -17,7 +17,7 @@ use crate::gate::Identity;
 use crate::ledger::{Fenced, Seen};
 
 /// An answer of the old site, or a message of its WAL, younger than this is proof of life.
-pub const ALIVE_WITHIN: Millis = Millis::seconds(10);
+pub(crate) const ALIVE_WITHIN: Millis = Millis::seconds(10);
 
 /// A rule that can object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ impl Rule {
     }
 
     /// The rules that an operator may override by name.
-    pub const OVERRIDABLE: [Self; 3] = [Self::PlanAge, Self::Sighted, Self::UnknownOutcome];
+    pub(crate) const OVERRIDABLE: [Self; 3] = [Self::PlanAge, Self::Sighted, Self::UnknownOutcome];
 }
 
 /// Why the glass may not be broken now.
