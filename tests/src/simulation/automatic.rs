@@ -5,6 +5,7 @@ use shared::id::{RunId, SiteName};
 use shared::stack::Mode;
 
 use super::evidence::SLACK;
+use super::operator::shows;
 use super::setting::COOL_DOWN;
 use super::world::World;
 
@@ -30,8 +31,7 @@ impl World {
         };
         let (mode, policy) = (stack.policy.mode, stack.policy.clone());
         let durable = seat.core.durable();
-        let flaps = seat.core.status(seat.clock.now(time)).findings;
-        let flaps = flaps.iter().any(|f| f.code == FindingCode::Flapping);
+        let flaps = shows(&self.status_of(leader), FindingCode::Flapping);
         let timed = self.clocks_hold() && !self.store_failed();
         let borne = policy.silence_ms.0 + self.stack.policy.automatic.confirm_ms.0;
         let heard = self.newest_sign(leader);

@@ -87,6 +87,15 @@ impl Database {
         }
     }
 
+    /// Becomes a primary on a timeline of its own, and acknowledges alone; tells how far it came.
+    pub(super) fn promote(&mut self) -> u64 {
+        self.primary = true;
+        self.timeline += 1;
+        self.follows = None;
+        self.names_cleared = true;
+        self.lsn
+    }
+
     /// True when it would commit what a local client wrote.
     pub(super) const fn writable(&self) -> bool {
         self.up && self.primary && !self.recovers && !self.hangs

@@ -12,12 +12,12 @@ use decision::{Alarm, Ask, FindingCode};
 use shared::clock::Millis;
 use shared::epoch::Epoch;
 use shared::id::{Actor, NodeName, Nonce, RunId, SiteName};
-use shared::stack::SiteRole;
 use shared::wire::{Contingency, PeerChannel};
 
 use super::database::{Database, Port};
 use super::fault_kind::FaultKind;
-use super::worker::Wrote;
+use super::operator::shows;
+use super::worker::{Worker, Wrote};
 use super::world::{Event, FAULTY, World};
 
 /// Operators stop trying so long after everything was mended.
@@ -65,11 +65,8 @@ impl World {
         if self.dice.permille(850) {
             self.break_network(FaultKind::BusGone, &live, &live, span);
         }
-        let eligible = self.stack.sites.iter();
-        let standbys: Vec<SiteName> = eligible
-            .filter(|(site, role)| **role != SiteRole::Witness && **site != live)
-            .map(|(site, _)| site.clone())
-            .collect();
+        let others = self.stack.eligible().filter(|site| **site != live);
+        let standbys: Vec<SiteName> = others.cloned().collect();
         if let Some(site) = self.dice.pick(&standbys).cloned() {
             let after = self.dice.between(4_000, 13_000);
             self.plan(after, Event::Glass { site });
@@ -78,9 +75,8 @@ impl World {
 
     /// An operator's next try at a site.
     pub(super) fn go_on_with_glass(&mut self, site: &SiteName) {
-        let here = |worker: &&super::worker::Worker| {
-            worker.site == *site && worker.database.is_some() && worker.up
-        };
+        let here =
+            |worker: &&Worker| worker.site == *site && worker.database.is_some() && worker.up;
         let worker = self.workers.values().find(here);
         let at_work = worker.filter(|worker| self.time >= worker.still_until());
         let found = at_work.map(|worker| (worker.node.clone(), worker.serves_by_word()));
@@ -107,8 +103,10 @@ impl World {
         };
         let judged = self.judge_glass(node, &plan, made);
         if !judged.objections.is_empty() {
-            let (at, objections) = (node.clone(), judged.objections.join(", "));
-            self.say(format_args!("break glass at {at} is refused: {objections}"));
+            let objections = judged.objections.join(", ");
+            self.say(format_args!(
+                "break glass at {node} is refused: {objections}"
+            ));
             self.count("break glass refused");
             return false;
         }
@@ -139,17 +137,17 @@ impl World {
     }
 
     fn judge_glass(&mut self, node: &NodeName, plan: &Contingency, made: u64) -> Judged {
-        let (time, wait) = (self.time, self.dice.between(4_000, 9_000));
-        let serves = self.store.serves(&self.network, &self.sites, time, wait);
+        let (time, site) = (self.time, self.workers[node].site.clone());
+        let answers = self.store_answers(&site);
         let worker = &self.workers[node];
-        let store = if serves && self.store.reachable(&self.network, &worker.site) {
+        let store = if answers {
             StoreAnswer::Quorum {
                 ticket: self.store.ticket.value.clone(),
             }
         } else {
             StoreAnswer::NoQuorum { why: String::new() }
         };
-        let seen = self.answers(&worker.site, &plan.from).then_some(Sighting {
+        let seen = self.answers(&site, &plan.from).then_some(Sighting {
             channel: PeerChannel::Postgres,
             age: Millis(300),
         });
@@ -222,12 +220,8 @@ impl World {
             return false;
         }
         if !database.primary {
-            database.primary = true;
-            database.timeline += 1;
-            database.follows = None;
-            database.names_cleared = true;
+            let upto = database.promote();
             database.port = Port::Open;
-            let upto = database.lsn;
             self.say(format_args!("{node} is promoted by an operator's word"));
             self.check_promoted_by_word(node, upto);
         }
@@ -239,10 +233,7 @@ impl World {
         if !self.has_befallen(FaultKind::GlassBroken) {
             return None;
         }
-        let seat = &self.seats[site];
-        let status = seat.core.status(seat.clock.now(self.time));
-        let found = |code| code == FindingCode::GlassBroken;
-        let broken = status.findings.iter().any(|finding| found(finding.code));
+        let broken = shows(&self.status_of(site), FindingCode::GlassBroken);
         (broken && (calm || self.dice.permille(300))).then(|| Ask::Acknowledge {
             alarm: Alarm::BreakGlass,
             reason: "looked at".to_owned(),

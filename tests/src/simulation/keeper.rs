@@ -203,7 +203,8 @@ impl World {
             lease.look(now);
             due = lease.renewal_due(now);
         } else if time % 3_000 < TICK {
-            // It does not fence itself, or serves by an operator's word; that another site holds the right is learnt all the same.
+            // It does not fence itself, or serves by an operator's word; that another site holds the right is learnt all
+            // the same.
             due = true;
             worker.keeper.lease.get_or_insert_with(|| never(now));
         }
@@ -291,12 +292,8 @@ impl World {
         attempt: Attempt,
         sent: (u64, Reading),
     ) {
-        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
-        let serves = self.store.serves(&self.network, &self.sites, now, wait);
-        let Some(worker) = self.workers.get(node) else {
-            return;
-        };
-        if !serves || !self.store.reachable(&self.network, &worker.site) {
+        let site = self.workers[node].site.clone();
+        if !self.store_answers(&site) {
             let event = Event::Vouch {
                 node: node.clone(),
                 life,
@@ -305,8 +302,7 @@ impl World {
             };
             return self.plan(400, event);
         }
-        let promise = worker.keeper.promise();
-        let site = worker.site.clone();
+        let promise = self.workers[node].keeper.promise();
         let outcome = self.store.renew(&site, node, promise);
         if self.dice.permille(20) {
             return;

@@ -125,9 +125,7 @@ impl World {
             return;
         }
         let site = worker.site.clone();
-        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
-        let serves = self.store.serves(&self.network, &self.sites, now, wait);
-        let reached = serves && self.store.reachable(&self.network, &site);
+        let reached = self.store_answers(&site);
         let grant = job
             .command
             .grant
@@ -247,11 +245,7 @@ impl World {
         let Some(database) = worker.database.as_mut().filter(able) else {
             return self.finish(job, failed("the database is down"));
         };
-        database.primary = true;
-        database.timeline += 1;
-        database.follows = None;
-        database.names_cleared = true;
-        let upto = database.lsn;
+        let upto = database.promote();
         if guards {
             database.port = Port::Closed;
         }

@@ -18,21 +18,18 @@ const UNCHANGED: Millis = Millis(6_000);
 impl World {
     /// Renews the lead, or watches the one that stands.
     pub(super) fn look_at_store(&mut self, site: &SiteName) {
-        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
-        if !self.store.serves(&self.network, &self.sites, now, wait)
-            || !self.store.reachable(&self.network, site)
-        {
+        if !self.store_answers(site) {
             return;
         }
         let revision = self.store.lead.revision;
         let Some(seat) = self.seats.get_mut(site) else {
             return;
         };
-        let (local, life) = (seat.clock.mono(now), seat.life);
+        let (local, life) = (seat.clock.mono(self.time), seat.life);
         let leads = seat.held.is_some();
         if leads {
             // Whoever leads watches the ticket too: whose lease grows in it is alive.
-            let Key { value, revision } = self.store.shown_ticket(now).clone();
+            let Key { value, revision } = self.store.shown_ticket(self.time).clone();
             self.deliver(
                 site,
                 life,
@@ -118,12 +115,11 @@ impl World {
 
     /// A renewal, or an attempt to take the lead, arrives at the store.
     pub(super) fn campaign(&mut self, site: &SiteName, life: u64, revision: u64, beat: u64) {
-        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
-        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        let answers = self.store_answers(site);
         let Some(seat) = self.seats.get_mut(site) else {
             return;
         };
-        if !serves || seat.life != life || !seat.up || !self.store.reachable(&self.network, site) {
+        if !answers || seat.life != life || !seat.up {
             return;
         }
         let is_long = self.flaw == Some(Flaw::LeaseTooLong);
@@ -167,7 +163,7 @@ impl World {
         let after = self.dice.between(5, 200);
         self.say(format_args!("{site} takes the lead in term {term}"));
         self.count("lead taken");
-        self.moved_at = now;
+        self.moved_at = self.time;
         self.plan(
             after,
             Event::TakeOver {

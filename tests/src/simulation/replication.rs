@@ -1,7 +1,7 @@
 //! What databases write, acknowledge and send to their standbys, twice a second.
 
 use shared::id::{NodeName, SiteName};
-use shared::stack::{Replication, SiteRole};
+use shared::stack::Replication;
 
 use super::world::{Event, World};
 
@@ -76,8 +76,7 @@ impl World {
             database.message_at = Some(now);
             database.lsn = database.lsn.max(stream.lsn);
             database.timeline = stream.timeline;
-            let eligible = self.stack.sites.get(&worker.site) != Some(&SiteRole::Witness);
-            if eligible {
+            if self.stack.is_eligible(&worker.site) {
                 stream.confirmed = stream.confirmed.max(stream.lsn);
             }
         }

@@ -133,10 +133,9 @@ impl World {
         write: Persist,
         known: (u64, u64),
     ) {
-        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
-        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        let answers = self.store_answers(site);
         let is_current = self.seats[site].session == session;
-        if !serves || !self.store.reachable(&self.network, site) {
+        if !answers {
             if is_current {
                 self.plan(
                     500,
@@ -157,7 +156,7 @@ impl World {
         if matches!(write, Persist::Ticket { .. }) {
             let trusted = !self.store_failed();
             let after = self.store.ticket.value.as_ref();
-            self.checker.ticket(now, before.as_ref(), after, trusted);
+            self.checker.ticket(self.time, before.as_ref(), after, trusted);
         }
         if self.dice.permille(50) && is_current {
             // The answer is lost; the shell asks again, and what is there already counts as written.

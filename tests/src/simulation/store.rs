@@ -9,6 +9,7 @@ use shared::stack::Stack;
 use shared::wire::{Grant, Lease, LeasePromise, Ticket};
 
 use super::network::Network;
+use super::world::World;
 
 /// The store.
 #[derive(Debug, Default)]
@@ -93,15 +94,18 @@ impl<T: Clone + PartialEq> Key<T> {
     }
 }
 
+impl World {
+    /// True when the store decides, and a site's clients reach it; one whose leader is cut off elects another.
+    pub(super) fn store_answers(&mut self, site: &SiteName) -> bool {
+        let (now, wait) = (self.time, self.dice.between(4_000, 9_000));
+        let serves = self.store.serves(&self.network, &self.sites, now, wait);
+        serves && self.store.reachable(&self.network, site)
+    }
+}
+
 impl Store {
     /// Elects a leader anew when its site is cut off from the other two, and tells whether one serves.
-    pub(super) fn serves(
-        &mut self,
-        network: &Network,
-        sites: &[SiteName],
-        now: u64,
-        wait: u64,
-    ) -> bool {
+    fn serves(&mut self, network: &Network, sites: &[SiteName], now: u64, wait: u64) -> bool {
         let stands = |site: &SiteName| !network.dark.contains(site) && !network.is_off_bus(site);
         let quorum = |site: &SiteName| {
             let peers = sites

@@ -257,9 +257,9 @@ impl World {
         let seat = &self.seats[site];
         self.phases.insert(seat.core.phase().word());
         if self.noise.is_none() && self.seed.is_multiple_of(8) {
-            let status = seat.core.status(seat.clock.now(self.time));
+            let findings = self.status_of(site).findings;
             self.findings
-                .extend(status.findings.iter().map(|finding| finding.code));
+                .extend(findings.iter().map(|finding| finding.code));
         }
     }
 
