@@ -156,7 +156,8 @@ impl World {
         if matches!(write, Persist::Ticket { .. }) {
             let trusted = !self.store_failed();
             let after = self.store.ticket.value.as_ref();
-            self.checker.ticket(self.time, before.as_ref(), after, trusted);
+            self.checker
+                .ticket(self.time, before.as_ref(), after, trusted);
         }
         if self.dice.permille(50) && is_current {
             // The answer is lost; the shell asks again, and what is there already counts as written.
