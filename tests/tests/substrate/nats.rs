@@ -49,7 +49,7 @@ async fn a_key_survives_the_death_of_one_server() -> Result<()> {
     let mut cluster = cluster(&scratch, &links).await?;
     let mut wire = Wire::connect(cluster.client_address("dc1")?, SOON).await?;
     wire.create_bucket("probe", 3, LONG).await?;
-    wire.put("probe", "key", b"before", SOON).await?;
+    put_eventually(cluster.client_address("dc1")?, b"before").await?;
     cluster.kill("dc1").await?;
     let second = cluster.client_address("dc2")?;
     get_eventually(second, b"before").await?;
