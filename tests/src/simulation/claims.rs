@@ -81,12 +81,13 @@ impl World {
         self.count("database promoted");
         self.checker.promoted(time, command);
         self.check_whole(node, upto);
-        self.check_waited(command);
+        let waited = self.checker.waited(time, command.epoch);
+        self.check_waited(waited, "the revocation");
     }
 
-    /// I3, I4, I18: a promotion without the store has an operator's record of its own epoch, and loses nothing that a
-    /// synchronous primary acknowledged.
-    pub(super) fn check_promoted_by_word(&mut self, node: &NodeName, upto: u64) {
+    /// I3, I4, I6, I18: a promotion without the store has an operator's record of its own epoch, waited long enough
+    /// since its session began, and loses nothing that a synchronous primary acknowledged.
+    pub(super) fn check_promoted_by_word(&mut self, node: &NodeName, upto: u64, begun_at: u64) {
         let time = self.time;
         self.count("database promoted by an operator's word");
         let recorded = self.workers.get(node).is_some_and(Worker::serves_by_word);
@@ -96,6 +97,8 @@ impl World {
             self.checker.violate(time, sentence);
         }
         self.check_whole(node, upto);
+        let waited = Millis(time.saturating_sub(begun_at));
+        self.check_waited(Some(waited), "the operator's session began");
     }
 
     fn check_whole(&mut self, node: &NodeName, upto: u64) {
@@ -115,16 +118,15 @@ impl World {
     }
 
     /// I6: who promises to stop by a bound is waited for, by the world's own clock.
-    fn check_waited(&mut self, command: &Command) {
+    fn check_waited(&mut self, waited: Option<Millis>, after: &str) {
         if self.store_failed() || !self.clocks_hold() || !self.always_enforced || !self.guarded {
             return;
         }
         let bound = self.stack.policy.lease.stop_bound_ms();
-        let waited = self.checker.waited(self.time, command.epoch);
-        if waited.is_some_and(|waited| waited < bound) {
+        if let Some(waited) = waited.filter(|waited| *waited < bound) {
             let sentence = format!(
-                "I6: promoted {} after the revocation, the old site may serve for {bound}",
-                waited.unwrap_or(Millis(0)).human()
+                "I6: promoted {} after {after}, the old site may serve for {bound}",
+                waited.human()
             );
             self.checker.violate(self.time, sentence);
         }

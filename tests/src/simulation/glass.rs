@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use agent::glass::judge::{Facts, Request, Sighting, epoch, judge};
 use agent::glass::{Broken, StoreAnswer};
 use decision::{Alarm, Ask, FindingCode};
-use shared::clock::Millis;
+use shared::clock::{Millis, Mono};
 use shared::epoch::Epoch;
 use shared::id::{Actor, NodeName, Nonce, RunId, SiteName};
 use shared::wire::{Contingency, PeerChannel};
@@ -28,8 +28,18 @@ const PATIENCE: u64 = 60_000;
 pub(super) struct Glass {
     /// The newest plan that reached a site, and when it was made.
     plans: BTreeMap<SiteName, (u64, Contingency)>,
-    /// The session at a node that waits as the plan asks: since when, and at which life of the agent.
-    waiting: BTreeMap<NodeName, (u64, u64)>,
+    /// The session at a node that waits as the plan asks.
+    waiting: BTreeMap<NodeName, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// By the host's own clock, which is what the session counts by.
+    since: Mono,
+    /// By the world's clock, which is what the checker counts by.
+    begun_at: u64,
+    /// Another process of the agent begins anew.
+    life: u64,
 }
 
 /// What the judgement says.
@@ -122,10 +132,16 @@ impl World {
     /// True when the wait of the plan is over; it begins anew with another process of the agent, and leaves nothing
     /// when it is cut off. A careful operator has switched the other site off before it.
     fn has_waited(&mut self, node: &NodeName, plan: &Contingency) -> bool {
-        let (time, life) = (self.time, self.workers[node].life);
+        let (worker, begun_at) = (&self.workers[node], self.time);
+        let (since, life) = (worker.clock.mono(begun_at), worker.life);
         let waiting = self.glass.waiting.get(node);
-        let Some((since, _)) = waiting.filter(|(_, of)| *of == life) else {
-            self.glass.waiting.insert(node.clone(), (time, life));
+        let Some(waiting) = waiting.filter(|waiting| waiting.life == life) else {
+            let waiting = Waiting {
+                since,
+                begun_at,
+                life,
+            };
+            self.glass.waiting.insert(node.clone(), waiting);
             if self.operator.is_careless() {
                 self.operator.go_past_proof();
             } else {
@@ -133,7 +149,7 @@ impl World {
             }
             return false;
         };
-        time >= since + plan.wait_ms().0
+        since.since(waiting.since) >= plan.wait_ms()
     }
 
     fn judge_glass(&mut self, node: &NodeName, plan: &Contingency, made: u64) -> Judged {
@@ -223,7 +239,8 @@ impl World {
             let upto = database.promote();
             database.port = Port::Open;
             self.say(format_args!("{node} is promoted by an operator's word"));
-            self.check_promoted_by_word(node, upto);
+            let waited = self.glass.waiting.get(node).map(|waiting| waiting.begun_at);
+            self.check_promoted_by_word(node, upto, waited.unwrap_or(self.time));
         }
         true
     }

@@ -3,6 +3,7 @@
 use shared::id::NodeName;
 
 use super::breakage::Mend;
+use super::database::Database;
 use super::fault_kind::FaultKind;
 use super::worker::Worker;
 use super::world::{Event, World};
@@ -89,15 +90,17 @@ impl World {
         }
     }
 
-    /// Somebody starts a database past the gate.
+    /// Somebody starts a database past the gate. Nothing guards it when its agent never learnt that it should.
     fn start_by_hand(&mut self, node: &NodeName) {
+        let live = self.live_site();
         let worker = self.workers.get_mut(node);
         let lit = worker.filter(|worker| !self.network.dark.contains(&worker.site));
-        if let Some(database) = lit.and_then(|worker| worker.database.as_mut())
-            && !database.up
-            && !database.hangs
-        {
+        let Some(worker) = lit else { return };
+        let (guards, replaced) = (worker.keeper.guards(), worker.site != live);
+        let stands = |database: &&mut Database| !database.up && !database.hangs;
+        if let Some(database) = worker.database.as_mut().filter(stands) {
             database.up = true;
+            self.ungated |= database.primary && replaced && !guards;
             self.befall(FaultKind::StartedByHand, node, 0);
         }
     }

@@ -41,6 +41,7 @@ mod network;
 mod noise;
 mod operator;
 mod power;
+mod repair;
 mod replication;
 mod report;
 mod reporting;

@@ -114,77 +114,6 @@ impl World {
         );
     }
 
-    /// A site that is not live any more gets its power back.
-    fn release(&mut self) {
-        let live = self.live_site();
-        let settled = self
-            .store
-            .state
-            .value
-            .as_ref()
-            .is_some_and(|s| s.run.is_none());
-        let off = self
-            .operator
-            .off
-            .iter()
-            .find(|site| **site != live)
-            .cloned();
-        if let Some(site) = off.filter(|_| settled) {
-            self.operator.off.remove(&site);
-            if !(self.lost_for_good && site == *self.stack.first_primary()) {
-                self.say(format_args!("operator switches {site} on"));
-                self.lighten(&site);
-            }
-        }
-    }
-
-    /// A person makes a standby of a database that lost the right to be live: a new copy of the live one.
-    fn rejoin(&mut self) {
-        let live = self.live_site();
-        let source = self
-            .workers
-            .values()
-            .find(|w| w.site == live && w.serves(self.time));
-        let copied = source.and_then(|w| w.database.as_ref());
-        let Some((lsn, timeline)) = copied.map(|d| (d.lsn, d.timeline)) else {
-            return;
-        };
-        let old = self.workers.values().find(|worker| {
-            let stands = |d: &super::database::Database| d.primary && !d.hangs;
-            worker.site != live
-                && worker.up
-                && self.time >= worker.still_until()
-                && self.network.connects(&worker.site, &live)
-                && worker.database.as_ref().is_some_and(stands)
-        });
-        let Some((node, site)) = old.map(|worker| (worker.node.clone(), worker.site.clone()))
-        else {
-            return;
-        };
-        let members = self
-            .stack
-            .databases
-            .iter()
-            .flat_map(shared::stack::Database::members);
-        let address = members
-            .filter(|member| member.site == live)
-            .map(|member| member.address_for(&site).to_string())
-            .next();
-        let database = self
-            .workers
-            .get_mut(&node)
-            .and_then(|w| w.database.as_mut());
-        let (Some(database), Some(address)) = (database, address) else {
-            return;
-        };
-        (database.primary, database.up, database.recovers) = (false, true, false);
-        (database.lsn, database.timeline) = (lsn, timeline);
-        database.follows = Some((live, address));
-        database.names_cleared = true;
-        self.say(format_args!("operator makes a standby of {node}"));
-        self.count("old primary made a standby");
-    }
-
     /// Goes on with a store that has lost writes: names the site whose database really is the live one.
     fn choose_of_store(&mut self, site: &SiteName, calm: bool) -> Option<Ask> {
         let status = self.status_of(site);
@@ -194,8 +123,12 @@ impl World {
         if !(lost || told) || !(calm || self.dice.permille(300)) {
             return None;
         }
+        let live = self.really_live();
+        if shows(&status, FindingCode::TwoPrimaries) {
+            self.stop_others(&live);
+        }
         Some(Ask::AcceptStore {
-            live: self.really_live(),
+            live,
             reason: "because".to_owned(),
         })
     }
@@ -256,9 +189,7 @@ impl World {
         self.operator.resumed += 1;
         let tried = self.operator.resumed;
         if tried > 4 && self.dice.permille(if calm { 600 } else { 200 }) {
-            for site in std::mem::take(&mut self.operator.off) {
-                self.lighten(&site);
-            }
+            self.switch_on_again();
             return Some(Ask::Abandon { run, reason });
         }
         let waive = self.dice.permille(150).then_some(step);
