@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
     cat <<'TEXT'
 usage: deploy/lab/run.sh [--yes] [--report FILE] [--loss kill|freeze] [--return] [--self-fence off|demote|stop]
-                         [--keep] [--release]
+                         [--replication asynchronous|synchronous] [--keep] [--release]
        deploy/lab/run.sh --scenario NAME [--release]
        deploy/lab/run.sh scenarios | status | down
 
@@ -19,6 +19,7 @@ usage: deploy/lab/run.sh [--yes] [--report FILE] [--loss kill|freeze] [--return]
                    included; it must end quarantined, and what it still acknowledged is counted
   --self-fence W   what a database does that cannot renew its site's right to be live: off, demote or stop;
                    stop with --return, else off, as in a new stack. The run then waits 45 s for it
+  --replication W  whether commits in dc1 wait for the standby in dc2: asynchronous (the default) or synchronous
   --keep           leave the lab up afterwards, with the commands to look around printed
   --scenario NAME  run one of tests/scenarios instead
   --release        build with optimisation (slower to build)
@@ -70,6 +71,18 @@ while [ $# -gt 0 ]; do
                 off | demote | stop) ;;
                 *)
                     printf 'deploy/lab/run.sh: --self-fence: found "%s"; allowed: off | demote | stop\n' "$2" >&2
+                    exit 2
+                    ;;
+            esac
+            ARGUMENTS+=("$1" "$2")
+            shift
+            ;;
+        --replication)
+            value "$@"
+            case $2 in
+                asynchronous | synchronous) ;;
+                *)
+                    printf 'deploy/lab/run.sh: --replication: found "%s"; allowed: asynchronous | synchronous\n' "$2" >&2
                     exit 2
                     ;;
             esac

@@ -12,7 +12,7 @@ use shared::epoch::{Epoch, StackVersion};
 use shared::grade::FenceGrade;
 use shared::id::SiteName;
 use shared::lsn::{Lsn, SystemIdentifier, Timeline};
-use shared::stack::{Check, CheckProbe, Database, Member, Stack};
+use shared::stack::{Check, CheckProbe, Database, Member, Replication, Stack};
 use shared::wire::{Action, CheckExpectation, ProbeRequest, ScaleTarget, SlotName};
 
 use crate::inventory::Inventory;
@@ -262,7 +262,9 @@ fn epoch(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>]) {
         };
         let (shortest, because) = if ground.grade >= FenceGrade::AgentConfirmed {
             (policy.deadlines.fence_ms, GRADED.to_owned())
-        } else if ground.grade == FenceGrade::LeaseExpired {
+        } else if ground.grade == FenceGrade::LeaseExpired
+            || policy.replication == Replication::Synchronous
+        {
             (FENCE_TRY_MIN, GRADED.to_owned())
         } else {
             let because = format!("the operator vouches that {} is off", ground.from);

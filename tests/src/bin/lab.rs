@@ -14,7 +14,7 @@ use tests::lab::scenario::{self, Scenario};
 use tests::lab::shown_run::{self, Declined, Play};
 use tests::lab::traffic::Traffic;
 use tests::lab::wiring::Door;
-use tests::lab::world::{Lab, SELF_FENCE, Setup};
+use tests::lab::world::{Lab, Setup};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The lab: three sites on this machine, made of the real programs.
@@ -70,6 +70,10 @@ struct Up {
     /// off.
     #[arg(long, value_name = "off|demote|stop", value_parser = ["off", "demote", "stop"])]
     self_fence: Option<String>,
+    /// Whether commits in dc1 wait for the standby in dc2.
+    #[arg(long, default_value = "asynchronous", value_name = "asynchronous|synchronous",
+          value_parser = ["asynchronous", "synchronous"])]
+    replication: String,
     /// Leave the lab up afterwards.
     #[arg(long)]
     keep: bool,
@@ -149,6 +153,7 @@ fn again(up: &Up) -> Vec<String> {
     if let Some(fence) = &up.self_fence {
         words.extend(["--self-fence".to_owned(), fence.clone()]);
     }
+    words.extend(["--replication".to_owned(), up.replication.clone()]);
     if let Some(report) = &up.report {
         words.extend(["--report".to_owned(), report.display().to_string()]);
     }
@@ -194,20 +199,23 @@ async fn show(up: &Up, answers: &mut Answers, narrative: &Narrative) -> Result<(
         loss: up.loss,
         returns: up.returns,
         self_fence: up.self_fence.clone().unwrap_or_else(|| usual.to_owned()),
+        replication: up.replication.clone(),
     };
     narrative.say(format!(
         "self-fencing is {}: {}",
         play.self_fence,
         match play.self_fence.as_str() {
+            "off" if play.replication == "synchronous" => {
+                "an old primary goes on, and what waits for dc2 acknowledges nothing"
+            }
             "off" => "nothing stops an old primary but the operator, and its own agent once it is back",
             _ => "a database that cannot renew its site's right stops itself; the run waits for that",
         }
     ));
-    let mut setup = Setup::default();
-    if play.self_fence != "off" {
-        let rule = (SELF_FENCE.to_owned(), play.self_fence.clone());
-        setup.policy.push(rule);
-    }
+    let setup = Setup {
+        policy: play.policy(),
+        ..Setup::default()
+    };
     let mut lab = Box::pin(Lab::start(&setup, narrative)).await?;
     narrative.keep_in(&lab.directory().join("narrative.txt"))?;
     let traffic = Traffic::start(&lab).await?;

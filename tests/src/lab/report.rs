@@ -60,6 +60,8 @@ pub struct Report {
     pub self_fence: String,
     /// Whether the kernel closed such a database's port.
     pub deadman: bool,
+    /// Whether commits waited for the standby: `asynchronous` or `synchronous`.
+    pub replication: String,
     /// Each step.
     pub steps: Vec<StepLine>,
     /// How the site was lost.
@@ -82,13 +84,20 @@ impl Report {
         traffic: &Traffic,
         (play, moments): (&Play, &Moments),
         run: &Run,
-        checks: Vec<Check>,
+        mut checks: Vec<Check>,
     ) -> Result<Self> {
         let to = run.plan.to.as_str();
         let record = traffic.record();
         let session = lab.database(to)?.connect(OWNER, SERVICE).await?;
         let lost = record.lost_in(&session).await?;
         let first = traffic.accepted(to)?.first().copied();
+        if play.replication == "synchronous" {
+            checks.push(Check {
+                what: "nothing that was acknowledged is lost",
+                holds: lost.is_empty(),
+                found: format!("{} writes", lost.len()),
+            });
+        }
         let whole = checks.iter().all(|check| check.holds);
         Ok(Self {
             detect_ms: millis(moments.proposed - moments.lost),
@@ -101,6 +110,7 @@ impl Report {
             acked_by_old_after: None,
             self_fence: play.self_fence.clone(),
             deadman: play.self_fence != "off" && lab.links.has_namespaces(),
+            replication: play.replication.clone(),
             steps: steps(run),
             loss: play.loss.word().to_owned(),
             client_gap_ms: millis(record.longest_gap()),
@@ -109,13 +119,13 @@ impl Report {
         })
     }
 
-    /// Adds what the old site did when it came back. With self-fencing and deadman it may have acknowledged
-    /// nothing; without them the number is only shown.
+    /// Adds what the old site did when it came back. With self-fencing and deadman, or with commits that wait for the
+    /// other site, it may have acknowledged nothing; without them the number is only shown.
     pub fn add_homecoming(&mut self, came: Homecoming, overlap: Duration) {
         self.acked_by_old_after = Some(came.acknowledged);
         self.overlap_ms = millis(overlap);
         self.checks.push(came.quarantine);
-        if self.deadman {
+        if self.deadman || self.replication == "synchronous" {
             self.checks.push(Check {
                 what: "the old site acknowledged nothing after the grant",
                 holds: came.acknowledged == 0,
@@ -166,7 +176,9 @@ impl Report {
         let mut lines = Vec::from(lines);
         if let Some(count) = self.acked_by_old_after {
             let (fence, deadman) = (&self.self_fence, if self.deadman { "on" } else { "off" });
-            let value = format!("{count} writes (self-fence {fence}, deadman {deadman})");
+            let replication = &self.replication;
+            let value =
+                format!("{count} writes (self-fence {fence}, deadman {deadman}, {replication})");
             lines.push(("old site, after the grant", value));
         }
         out.push('\n');

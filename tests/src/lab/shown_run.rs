@@ -17,9 +17,10 @@ use super::loss::Loss;
 use super::narrative::Narrative;
 use super::operator::approval;
 use super::report::{Moments, Report};
+use super::stack_file::PolicyLines;
 use super::status;
 use super::traffic::Traffic;
-use super::world::Lab;
+use super::world::{Lab, REPLICATION, SELF_FENCE};
 
 /// The operator did not approve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,22 @@ pub struct Play {
     pub returns: bool,
     /// What a database does that cannot renew its site's right: `off`, `demote` or `stop`.
     pub self_fence: String,
+    /// Whether commits of the live site wait for the standby: `asynchronous` or `synchronous`.
+    pub replication: String,
+}
+
+impl Play {
+    /// The stack's rules that differ from the usual ones.
+    pub fn policy(&self) -> PolicyLines {
+        let rules = [
+            (SELF_FENCE, &self.self_fence, "off"),
+            (REPLICATION, &self.replication, "asynchronous"),
+        ];
+        let changed = rules.into_iter().filter(|(_, value, usual)| value != usual);
+        changed
+            .map(|(key, value, _)| (key.to_owned(), value.clone()))
+            .collect()
+    }
 }
 
 /// Shows a whole failover.
@@ -151,13 +168,13 @@ async fn watch_until_proposed(lab: &Lab, events: &Events, narrative: &Narrative)
 }
 
 async fn ask(proposal: &Proposal, answers: &mut Answers, narrative: &Narrative) -> Result<()> {
-    let site = proposal
-        .needs
-        .attest_site_off
-        .as_ref()
-        .unwrap_or(&proposal.plan.from);
+    let vouched = proposal.needs.attest_site_off.as_ref();
+    let site = vouched.unwrap_or(&proposal.plan.from);
+    let vouching = vouched.map_or_else(String::new, |site| {
+        format!(" and to vouch that {site} is off")
+    });
     narrative.ask(&format!(
-        "\nApprove this plan? Type {site} to approve it and to vouch that {site} is off; anything else declines: "
+        "\nApprove this plan? Type {site} to approve it{vouching}; anything else declines: "
     ));
     let answer = answers.next(site.as_str()).await;
     if matches!(answers, Answers::Yes) {

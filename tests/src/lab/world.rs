@@ -22,7 +22,7 @@ use super::program;
 use super::service::Service;
 use super::stack_file::{self, PolicyLines};
 use super::status;
-use super::substrate::{databases, links, small_disks, switch_route};
+use super::substrate::{databases, links, small_disks, switch_route, wait_for_standby};
 use super::tap::Tap;
 use super::wiring::{Door, Wiring};
 use super::{CLUSTERED, SITES, cluster_node, database_node};
@@ -65,10 +65,18 @@ impl Setup {
         let mut rules = self.policy.iter();
         rules.any(|(key, value)| key == SELF_FENCE && value != "off")
     }
+
+    /// Whether commits of the live site wait for the standby of the site that would take over.
+    pub fn is_synchronous(&self) -> bool {
+        let mut rules = self.policy.iter();
+        rules.any(|(key, value)| key == REPLICATION && value == "synchronous")
+    }
 }
 
 /// The rule by which a database stops itself.
 pub const SELF_FENCE: &str = "lease.self_fence";
+/// The rule that says whether commits wait for the standby.
+pub const REPLICATION: &str = "replication";
 
 /// The running lab. Dropping it ends all of it and removes its directory.
 #[derive(Debug)]
@@ -273,6 +281,11 @@ impl Lab {
             databases(&home, &links, &mut wiring)
         );
         ready.context("the NATS cluster")?;
+        let databases = databases.context("PostgreSQL")?;
+        if setup.is_synchronous() {
+            wait_for_standby(&databases).await?;
+            narrative.say("commits in dc1 wait for the standby in dc2");
+        }
         for site in SITES {
             wiring.place(site, Door::Nats, nats.client_address(site)?);
             wiring.open(&links, site, Door::Nats).await?;
@@ -295,7 +308,7 @@ impl Lab {
             agents: BTreeMap::new(),
             coordinators: BTreeMap::new(),
             clusters,
-            databases: databases.context("PostgreSQL")?,
+            databases,
             nats,
             links,
             taps: BTreeMap::new(),

@@ -159,6 +159,10 @@ fn the_proof_stands_in_the_run_and_needs_no_attestation() {
     assert_eq!(proposal.loss.upper_bytes().unwrap().0, 0);
     let proofs = proposal.needs.proofs.join("\n");
     assert!(proofs.contains("acknowledges none"), "{proofs}");
+    // Nobody vouches for anything, so that no step says so.
+    let plan = serde_json::to_string(&proposal.plan).unwrap();
+    assert!(plan.contains("checked before the grant"), "{plan}");
+    assert!(!plan.contains("vouches"), "{plan}");
     world.approve();
     assert!(matches!(
         world.answers.last(),

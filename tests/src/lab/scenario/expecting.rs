@@ -9,7 +9,7 @@ use crate::lab::judgement::{judge, scalings};
 use crate::lab::log_watch::{self, Allowance};
 use crate::lab::status;
 use crate::lab::workload::WORKLOADS;
-use crate::postgres::{MAINTENANCE, OWNER};
+use crate::postgres::{MAINTENANCE, OWNER, SERVICE};
 
 /// The line of the newest timeline's history: where it left the one before.
 const HISTORY: &str = "SELECT pg_read_file('pg_wal/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.history')";
@@ -88,16 +88,23 @@ impl Stage {
             .parse()
             .map_err(|error| anyhow::anyhow!("{left}: {error}"))?;
         let lost = end.saturating_sub(left.0);
-        let session = self
-            .lab
-            .database("dc2")?
-            .connect(OWNER, crate::postgres::SERVICE)
-            .await?;
+        let session = self.lab.database("dc2")?.connect(OWNER, SERVICE).await?;
         let rows = self.traffic.record().lost_in(&session).await?.len();
         self.narrative.say(format!(
             "lost: {rows} acknowledged rows, {lost} bytes of WAL; displayed: up to {shown} bytes"
         ));
         ensure!(lost <= shown, "{lost} bytes were lost, {shown} displayed");
+        Ok(())
+    }
+
+    pub(super) async fn expect_nothing_lost(&self) -> Result<()> {
+        let session = self.lab.database("dc2")?.connect(OWNER, SERVICE).await?;
+        let record = self.traffic.record();
+        let lost = record.lost_in(&session).await?;
+        ensure!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+        let acknowledged = record.acknowledged.len();
+        self.narrative
+            .say(format!("all {acknowledged} acknowledged rows are in dc2"));
         Ok(())
     }
 

@@ -220,6 +220,7 @@ fn expecting(words: &[&str]) -> Result<Step> {
         ["no", "overlap"] => Step::ExpectNoOverlap,
         ["silence", "of", site] => Step::ExpectClosed(own(site)),
         ["loss", "of", name, "within", "bound"] => Step::ExpectLossWithin(own(name)),
+        ["nothing", "lost"] => Step::ExpectNothingLost,
         ["loss", "shown", "in", name] => Step::ExpectLossShown(own(name)),
         ["halted", "saying", text @ ..] => Step::ExpectHalted(text.join(" ")),
         ["copies"] => Step::ExpectCopies,
@@ -231,7 +232,7 @@ fn expecting(words: &[&str]) -> Result<Step> {
         ),
         other => bail!(
             "found expect {other:?}; allowed: whole | unmoved | no overlap | silence of SITE | \
-             loss of NAME within bound | loss shown in NAME | halted saying TEXT | copies | \
+             loss of NAME within bound | nothing lost | loss shown in NAME | halted saying TEXT | copies | \
              log N times PROGRAM TEXT"
         ),
     })

@@ -142,6 +142,7 @@ impl Stage {
             Step::ExpectUnmoved => self.expect_unmoved().await,
             Step::ExpectNoOverlap => self.expect_no_overlap(),
             Step::ExpectLossWithin(name) => self.expect_loss_within(name).await,
+            Step::ExpectNothingLost => self.expect_nothing_lost().await,
             Step::ExpectLossShown(name) => self.expect_loss_shown(name),
             Step::ExpectHalted(text) => self.expect_halted(text).await,
             Step::ExpectCopies => self.expect_copies().await,

@@ -82,6 +82,8 @@ pub enum Step {
     ExpectNoOverlap,
     /// `expect loss of NAME within bound`: what was lost is at most what the proposal displayed.
     ExpectLossWithin(String),
+    /// `expect nothing lost`: dc2 has every row that the client was acknowledged.
+    ExpectNothingLost,
     /// `expect loss shown in NAME`: the proposal displays a loss of more than zero bytes.
     ExpectLossShown(String),
     /// `expect halted saying TEXT`: the latest run has halted, for this reason.
