@@ -55,6 +55,12 @@ impl Break<'_> {
             glass.reason
         )
     }
+
+    /// What an operator must not do while the ticket has not taken it over.
+    fn caution(&self) -> String {
+        let (off, to) = (&self.glass.site_off, &self.glass.to);
+        format!("keep {off} off: {to} was made live in its place, without the store")
+    }
 }
 
 /// What agents tell of broken glasses.
@@ -78,6 +84,11 @@ pub(crate) fn breaks<'a>(
     ticket: Option<&Ticket>,
 ) -> impl Iterator<Item = Break<'a>> {
     told(inventory, ticket).filter(|told| told.open)
+}
+
+/// What an operator must not do beside breaks that the ticket has not taken over.
+pub(crate) fn caution(inventory: &Inventory, ticket: Option<&Ticket>) -> Option<String> {
+    breaks(inventory, ticket).next().map(|open| open.caution())
 }
 
 /// Every break that an operator has to look at: not taken over, or not acknowledged.

@@ -7,7 +7,7 @@ use crate::approval::refused;
 use crate::core::Core;
 use crate::durable::{Attestation, Run, RunState, StepOutcome, StepRecord};
 use crate::execution::{FENCE_GRADE, RunClocks, fences, retry, waivable};
-use crate::glass::breaks;
+use crate::glass::{breaks, caution};
 use crate::input::{Now, Past};
 use crate::journal::About;
 use crate::output::{Answer, Output, Persist};
@@ -165,7 +165,10 @@ impl Core {
             reason: reason.to_owned(),
         };
         run.ended_at = Some(now.wall);
-        let left = self.give_back(now, &run);
+        let mut left = self.give_back(now, &run);
+        if let Some(caution) = caution(&self.inventory, self.ticket.as_ref()) {
+            left = format!("{left}; {caution}");
+        }
         let summary = format!("{actor} abandoned run {}: {reason}; {left}", run.id.short());
         let event = self
             .scene(now)

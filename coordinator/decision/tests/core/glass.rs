@@ -5,7 +5,7 @@ use shared::clock::Millis;
 use shared::epoch::Epoch;
 use shared::wire::{Action, CheckExpectation, ContingencyWork};
 
-use crate::world::{Renews, Store, World, node, self_fencing, site, two_standbys};
+use crate::world::{Fault, Renews, Store, What, World, node, self_fencing, site, two_standbys};
 
 #[test]
 fn the_contingency_is_the_plan_that_is_proposed_when_the_site_is_lost() {
@@ -112,10 +112,36 @@ fn a_run_that_is_abandoned_beside_a_broken_glass_gives_the_right_to_nobody() {
         panic!("{answer:?}")
     };
     assert!(summary.contains("nothing is given back"), "{summary}");
+    assert!(summary.contains("keep dc1 off"), "{summary}");
     world.pass(Millis::seconds(30));
     let ticket = world.store.ticket.as_ref().unwrap();
     assert_eq!((ticket.epoch, &ticket.holder), (Epoch(1_001), &site("dc2")));
     assert!(ticket.grant.is_some());
+}
+
+#[test]
+fn a_run_that_is_abandoned_before_the_revocation_says_who_stays_off_beside_a_broken_glass() {
+    let mut world = World::healthy("dc3");
+    world.faults.push(Fault {
+        kind: "check".to_owned(),
+        what: What::Hangs,
+    });
+    world.lose_and_approve();
+    world.break_glass("dc2-db", 1_001);
+    world.pass(Millis::seconds(2));
+    assert_eq!(world.phase(), Phase::Halted);
+    let run = world.core().durable().unwrap().run.as_ref().unwrap().id;
+    let answer = world.ask(Ask::Abandon {
+        run,
+        reason: "the glass was broken".to_owned(),
+    });
+    let Answer::Accepted { summary, .. } = answer else {
+        panic!("{answer:?}")
+    };
+    assert!(
+        summary.contains("this run did not take it; keep dc1 off: dc2 was made live in its place"),
+        "{summary}"
+    );
 }
 
 #[test]
