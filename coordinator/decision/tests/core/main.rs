@@ -24,6 +24,7 @@ mod asking;
 #[cfg(test)]
 mod automatic;
 #[cfg(test)]
+mod fencing;
 mod findings;
 #[cfg(test)]
 mod glass;
