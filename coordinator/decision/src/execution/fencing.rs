@@ -133,7 +133,8 @@ impl Core {
             stack.policy.fence_grade
         };
         let reached = attained(&run.proofs, run.plan.base_epoch);
-        if reached >= needed && reached > FenceGrade::None {
+        // Nothing at all is never enough.
+        if reached >= needed.max(FenceGrade::Attested) {
             return None;
         }
         let overridden = run.overrides.contains_key(FENCE_GRADE);
@@ -214,9 +215,4 @@ pub(crate) fn retry(run: &mut Run, which: impl Fn(&Step) -> bool) {
             | None => {}
         }
     }
-}
-
-/// True for a step that fences the old site.
-pub(crate) fn fences(step: &Step) -> bool {
-    step.fence.is_some() || step.work.kind() == "fence"
 }

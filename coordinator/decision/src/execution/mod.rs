@@ -16,7 +16,7 @@ use shared::id::{CommandId, NodeName, Nonce, SiteName};
 use shared::wire::{Report, Severity};
 
 pub(crate) use self::clocks::RunClocks;
-pub(crate) use self::fencing::{FENCE_GRADE, fences, retry};
+pub(crate) use self::fencing::{FENCE_GRADE, retry};
 use crate::core::Core;
 use crate::durable::{Run, RunState, StepOutcome, StepRecord};
 use crate::input::{Now, Unanswered};

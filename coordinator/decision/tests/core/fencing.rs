@@ -17,19 +17,19 @@ use crate::world::{Fault, What, World, node, powered_off, self_fencing, site};
 
 fn run(world: &World) -> &Run {
     let durable = world.core().durable().unwrap();
-    durable.run.as_ref().or(durable.past_runs.last()).unwrap()
+    let past = || durable.past_runs.last();
+    durable.run.as_ref().or_else(past).unwrap()
 }
 
 /// What became of the step of a kind.
 fn outcome<'a>(world: &'a World, kind: &str) -> Option<&'a StepOutcome> {
-    let step = run(world)
+    let run = run(world);
+    let step = run
         .plan
         .steps
         .iter()
-        .find(|step| step.work.kind() == kind)
-        .unwrap();
-    let record = run(world).steps.get(&step.number)?;
-    Some(&record.outcome)
+        .find(|step| step.work.kind() == kind)?;
+    run.steps.get(&step.number).map(|record| &record.outcome)
 }
 
 fn is_done(world: &World, kind: &str) -> bool {

@@ -25,6 +25,7 @@ mod asking;
 mod automatic;
 #[cfg(test)]
 mod fencing;
+#[cfg(test)]
 mod findings;
 #[cfg(test)]
 mod glass;

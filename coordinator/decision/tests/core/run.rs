@@ -320,6 +320,45 @@ fn the_store_made_anew_is_a_fault() {
 }
 
 #[test]
+fn an_epoch_that_somebody_else_took_is_not_taken_from_it() {
+    let mut world = proposed(World::new().stack);
+    world.approve();
+    let ticket = world.store.ticket.as_mut().unwrap();
+    (ticket.epoch, ticket.holder) = (Epoch(2), site("dc3"));
+    world.store.revision += 1;
+    for _ in 0..2 {
+        world.pass(Millis::seconds(5));
+        assert_eq!(world.phase(), Phase::Halted);
+        let run = world.core().durable().unwrap().run.clone().unwrap();
+        assert_eq!(run.epoch, Some(Epoch(2)));
+        let ticket = world.store.ticket.as_ref().unwrap();
+        assert_eq!((ticket.epoch, &ticket.holder), (Epoch(2), &site("dc3")));
+        world.ask(Ask::Resume {
+            run: run.id,
+            waive: None,
+            reason: "once more".to_owned(),
+        });
+    }
+    let halts = world.events().filter(|event| event.kind == "run-halted");
+    let reason = &halts.last().unwrap().summary;
+    assert!(reason.contains("somebody else has moved"), "{reason}");
+}
+
+#[test]
+fn a_ticket_of_another_store_is_not_believed_for_its_higher_epoch() {
+    let mut world = proposed(World::new().stack);
+    let mut foreign = world.store.ticket.clone().unwrap();
+    foreign.incarnation = shared::id::Nonce::new(uuid::Uuid::from_u128(99));
+    (foreign.epoch, foreign.holder) = (Epoch(9), site("dc3"));
+    world.ticket_lies = Some(foreign);
+    world.approve();
+    world.pass(Millis::seconds(2));
+    assert_eq!(world.told("store-conflict"), 1);
+    let believed = world.core().ticket().unwrap();
+    assert_eq!((believed.epoch, &believed.holder), (Epoch(1), &site("dc1")));
+}
+
+#[test]
 fn a_boundless_epoch_of_an_agent_blocks_and_breaks_nothing() {
     let mut world = proposed(World::new().stack);
     world.faults.push(Fault {
