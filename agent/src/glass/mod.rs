@@ -27,7 +27,7 @@ mod store;
 mod trust;
 
 #[cfg(test)]
-mod example;
+pub(crate) mod example;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,7 @@
 //! Crashes, damage and strangers.
 
+mod durability;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
