@@ -96,6 +96,30 @@ impl Wire {
             .await
     }
 
+    /// Waits until the server has taken everything that was published; messages that arrive meanwhile are dropped.
+    ///
+    /// # Errors
+    /// When it does not say so `within`, or refused something.
+    pub async fn flush(&mut self, within: Duration) -> Result<()> {
+        self.send(b"PING\r\n").await?;
+        let answered = async {
+            loop {
+                let line = self.line().await?;
+                let words: Vec<&str> = line.split_whitespace().collect();
+                match *words.first().context("an empty line")? {
+                    "PONG" => return Ok(()),
+                    "PING" => self.send(b"PONG\r\n").await?,
+                    "MSG" | "HMSG" => drop(self.body(&words).await?),
+                    "-ERR" => bail!("the server says {line}"),
+                    _ => {}
+                }
+            }
+        };
+        timeout(within, answered)
+            .await
+            .context("no answer in time")?
+    }
+
     /// The next message of any subscription; waits for ever.
     ///
     /// # Errors
