@@ -98,6 +98,9 @@ pub enum LedgerError {
     },
 }
 
+/// Enough for one write, and far below a thread's usual share.
+const WRITER_STACK_BYTES: usize = 256 * 1024;
+
 /// What a ledger holds, seen from beside the agent that has it open; empty where there never was one.
 ///
 /// # Errors
@@ -301,7 +304,7 @@ impl Ledger {
         let inner = Arc::clone(&self.inner);
         let writing = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .stack_size(256 * 1024)
+            .stack_size(WRITER_STACK_BYTES)
             .spawn(move || {
                 let disk = inner.disk.lock().unwrap_or_else(PoisonError::into_inner);
                 // Taken under the disk's lock, so that the newest content is never overwritten by an older one.
