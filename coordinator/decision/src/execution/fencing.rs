@@ -95,11 +95,11 @@ impl Core {
         })
     }
 
-    /// The ticket as this run revoked it, while it is not granted.
+    /// The ticket as this run revoked it.
     fn revoked(&self, run: &Run) -> Option<&Ticket> {
         self.ticket
             .as_ref()
-            .filter(|ticket| run.epoch == Some(ticket.epoch) && ticket.grant.is_none())
+            .filter(|ticket| run.epoch == Some(ticket.epoch))
     }
 
     /// Why the planned wait is no proof: what the revocation really carried over promises to stop later.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use decision::{Ask, Durable, Output, Persist, Phase, RunState, StepOutcome};
+use decision::{Ask, Durable, Input, Output, Persist, Phase, RunState, StepOutcome};
 use shared::clock::Millis;
 use shared::epoch::Epoch;
 use shared::id::CommandId;
@@ -345,17 +345,30 @@ fn an_epoch_that_somebody_else_took_is_not_taken_from_it() {
 }
 
 #[test]
-fn a_ticket_of_another_store_is_not_believed_for_its_higher_epoch() {
-    let mut world = proposed(World::new().stack);
-    let mut foreign = world.store.ticket.clone().unwrap();
-    foreign.incarnation = shared::id::Nonce::new(uuid::Uuid::from_u128(99));
-    (foreign.epoch, foreign.holder) = (Epoch(9), site("dc3"));
-    world.ticket_lies = Some(foreign);
-    world.approve();
-    world.pass(Millis::seconds(2));
-    assert_eq!(world.told("store-conflict"), 1);
-    let believed = world.core().ticket().unwrap();
-    assert_eq!((believed.epoch, &believed.holder), (Epoch(1), &site("dc1")));
+fn of_two_tickets_the_newer_one_of_the_same_store_is_believed() {
+    let other = shared::id::Nonce::new(uuid::Uuid::from_u128(99));
+    for (incarnation, epoch, believed) in [
+        (None, 1, 2),
+        (None, 2, 2),
+        (None, 3, 3),
+        (Some(other), 1, 2),
+        (Some(other), 9, 2),
+    ] {
+        let mut world = proposed(World::new().stack);
+        world.approve();
+        world.pass_until("the revocation", |world| {
+            world.store.ticket.as_ref().unwrap().grant.is_none()
+        });
+        let mut found = world.store.ticket.clone().unwrap();
+        found.incarnation = incarnation.unwrap_or(found.incarnation);
+        (found.epoch, found.holder) = (Epoch(epoch), site("dc3"));
+        let leader = world.leader.clone().unwrap();
+        let found = Some(found);
+        world.tell(&leader, Input::TicketConflict { found });
+        assert_eq!(world.told("store-conflict"), 1, "{incarnation:?} {epoch}");
+        let ticket = world.core().ticket().unwrap();
+        assert_eq!(ticket.epoch, Epoch(believed), "{incarnation:?} {epoch}");
+    }
 }
 
 #[test]
