@@ -32,6 +32,28 @@ enum Renewal {
     Taken,
 }
 
+/// What the store shows once it has refused a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// The renewal: an earlier sending of it was accepted without our hearing of it.
+    Renewed,
+    /// An earlier record of this term: a sending of the renewal is still on its way through the store, which refuses
+    /// another one meanwhile. Whether it arrives in time is the lease's to say.
+    Before,
+    /// Another's record, or none.
+    Another,
+}
+
+impl Shown {
+    fn of(found: Option<&LeadRecord>, renewed: &LeadRecord) -> Self {
+        match found {
+            Some(found) if found == renewed => Self::Renewed,
+            Some(found) if found.nonce == renewed.nonce => Self::Before,
+            Some(_) | None => Self::Another,
+        }
+    }
+}
+
 impl Tenure {
     pub(super) fn new(record: LeadRecord, revision: u64, sent: Mono, config: &LeadConfig) -> Self {
         let validity = Millis::from_duration(config.validity());
@@ -117,13 +139,14 @@ impl Tenure {
             Ok(revision) => Some(revision),
             Err(BucketError::WrongRevision { .. }) => {
                 match campaign.bucket.entry(key::LEAD).await {
-                    // An earlier sending of the same renewal was accepted without our hearing of it.
-                    Ok(Some(entry))
-                        if LeadRecord::read(&entry.value).as_ref() == Some(&renewed) =>
-                    {
-                        Some(entry.revision)
+                    Ok(entry) => {
+                        let found = entry.as_ref().and_then(|e| LeadRecord::read(&e.value));
+                        match Shown::of(found.as_ref(), &renewed) {
+                            Shown::Renewed => entry.map(|entry| entry.revision),
+                            Shown::Before => None,
+                            Shown::Another => return Renewal::Taken,
+                        }
                     }
-                    Ok(_) => return Renewal::Taken,
                     Err(_) => None,
                 }
             }
@@ -183,5 +206,41 @@ impl Tenure {
             looked_at: now,
             own: true,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::clock::UnixMillis;
+    use shared::epoch::Term;
+    use shared::id::{Nonce, ProcessId, SiteName};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record(nonce: u128, renewed_count: u64) -> LeadRecord {
+        LeadRecord {
+            schema: 1,
+            summary: String::new(),
+            holder: Some(SiteName::new("dc2").unwrap()),
+            process: ProcessId::new(Uuid::from_u128(1)),
+            term: Term(3),
+            nonce: Nonce::new(Uuid::from_u128(nonce)),
+            renewed_count,
+            changed_at: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn only_anothers_record_takes_the_lead() {
+        let renewed = record(7, 5);
+        for (found, shown) in [
+            (Some(record(7, 5)), Shown::Renewed),
+            (Some(record(7, 4)), Shown::Before),
+            (Some(record(8, 5)), Shown::Another),
+            (None, Shown::Another),
+        ] {
+            assert_eq!(Shown::of(found.as_ref(), &renewed), shown, "{found:?}");
+        }
     }
 }
