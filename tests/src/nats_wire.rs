@@ -35,6 +35,12 @@ pub struct Message {
     pub payload: Vec<u8>,
 }
 
+/// What the server says that somebody may wait for.
+enum Word {
+    Message(Message),
+    Pong,
+}
+
 impl Wire {
     /// Connects and waits until the server has answered.
     ///
@@ -101,21 +107,7 @@ impl Wire {
     /// # Errors
     /// When it does not say so `within`, or refused something.
     pub async fn flush(&mut self, within: Duration) -> Result<()> {
-        self.send(b"PING\r\n").await?;
-        let answered = async {
-            loop {
-                let line = self.line().await?;
-                let words: Vec<&str> = line.split_whitespace().collect();
-                match *words.first().context("an empty line")? {
-                    "PONG" => return Ok(()),
-                    "PING" => self.send(b"PONG\r\n").await?,
-                    "MSG" | "HMSG" => drop(self.body(&words).await?),
-                    "-ERR" => bail!("the server says {line}"),
-                    _ => {}
-                }
-            }
-        };
-        timeout(within, answered)
+        timeout(within, self.ping())
             .await
             .context("no answer in time")?
     }
@@ -126,13 +118,8 @@ impl Wire {
     /// When the connection is broken or the server reports an error.
     pub async fn next_message(&mut self) -> Result<Message> {
         loop {
-            let line = self.line().await?;
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match *words.first().context("an empty line")? {
-                "PING" => self.send(b"PONG\r\n").await?,
-                "MSG" | "HMSG" => return self.body(&words).await,
-                "-ERR" => bail!("the server says {line}"),
-                _ => {}
+            if let Word::Message(message) = self.next_word().await? {
+                return Ok(message);
             }
         }
     }
@@ -227,13 +214,28 @@ impl Wire {
             "verbose": false, "pedantic": false, "headers": true, "no_responders": true,
             "protocol": 1, "lang": "rust", "version": "0", "name": "wire",
         });
-        wire.send(format!("CONNECT {options}\r\nPING\r\n").as_bytes())
+        wire.send(format!("CONNECT {options}\r\n").as_bytes())
             .await?;
+        wire.ping().await?;
+        Ok(wire)
+    }
+
+    /// Everything that was sent before has been taken once this returns.
+    async fn ping(&mut self) -> Result<()> {
+        self.send(b"PING\r\n").await?;
+        while !matches!(self.next_word().await?, Word::Pong) {}
+        Ok(())
+    }
+
+    async fn next_word(&mut self) -> Result<Word> {
         loop {
-            let line = wire.line().await?;
-            match line.split_whitespace().next() {
-                Some("PONG") => return Ok(wire),
-                Some("-ERR") => bail!("the server says {line}"),
+            let line = self.line().await?;
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match *words.first().context("an empty line")? {
+                "PING" => self.send(b"PONG\r\n").await?,
+                "PONG" => return Ok(Word::Pong),
+                "MSG" | "HMSG" => return self.body(&words).await.map(Word::Message),
+                "-ERR" => bail!("the server says {line}"),
                 _ => {}
             }
         }

@@ -214,6 +214,18 @@ impl Postgres {
         writeln!(file, "{line}").context("writing the settings")
     }
 
+    /// From here on commits of this primary wait for the standbys that `names` calls, in the words of
+    /// `synchronous_standby_names`. A copy that was made before does not have the setting.
+    ///
+    /// # Errors
+    /// When the database does not answer or does not take it.
+    pub async fn wait_for_standbys(&self, names: &str) -> Result<()> {
+        let session = self.connect(OWNER, MAINTENANCE).await?;
+        let order = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
+        session.batch(&order).await?;
+        session.batch("SELECT pg_reload_conf()").await
+    }
+
     /// Starts it as a child of this process and waits until it accepts connections.
     ///
     /// # Errors

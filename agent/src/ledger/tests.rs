@@ -59,6 +59,19 @@ fn done() -> ReportState {
     }
 }
 
+fn fenced() -> Fenced {
+    Fenced {
+        epoch: Epoch(6),
+        at: UnixMillis(1),
+        reason: "another site holds epoch 6".to_owned(),
+    }
+}
+
+/// From here on nothing can be written: the file beside cannot be made where a directory stands, also for root.
+fn refuse(directory: &Path) {
+    std::fs::create_dir(directory.join("ledger.new")).unwrap();
+}
+
 fn open(directory: &Path) -> Result<Ledger, LedgerError> {
     open_as(directory, &identity())
 }
@@ -263,8 +276,7 @@ fn the_ledger_of_another_agent_is_refused() {
 fn a_disk_that_refuses_leaves_nothing_begun() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path()).unwrap();
-    // The file beside cannot be made where a directory stands: also for root.
-    std::fs::create_dir(directory.path().join("ledger.new")).unwrap();
+    refuse(directory.path());
     let error = block(ledger.begin(&command(1, 5, 2), UnixMillis(0))).unwrap_err();
     assert!(matches!(error, LedgerError::Unwritable { .. }), "{error}");
     assert_eq!(ledger.epoch(), Epoch(0));
@@ -398,11 +410,7 @@ fn what_was_seen_of_the_store_is_said_as_it_was_seen() {
 
 #[test]
 fn a_database_that_is_kept_down_is_so_until_it_is_let_go() {
-    let fenced = Fenced {
-        epoch: Epoch(6),
-        at: UnixMillis(1),
-        reason: "another site holds epoch 6".to_owned(),
-    };
+    let fenced = fenced();
     let mut record = Record::empty(&identity());
     assert_eq!(record.fenced(), None);
     record.keep_fenced(Some(fenced.clone()));

@@ -55,12 +55,6 @@ impl Break<'_> {
             glass.reason
         )
     }
-
-    /// What an operator must not do while the ticket has not taken it over.
-    fn caution(&self) -> String {
-        let (off, to) = (&self.glass.site_off, &self.glass.to);
-        format!("keep {off} off: {to} was made live in its place, without the store")
-    }
 }
 
 /// What agents tell of broken glasses.
@@ -88,7 +82,11 @@ pub(crate) fn breaks<'a>(
 
 /// What an operator must not do beside breaks that the ticket has not taken over.
 pub(crate) fn caution(inventory: &Inventory, ticket: Option<&Ticket>) -> Option<String> {
-    breaks(inventory, ticket).next().map(|open| open.caution())
+    let glass = breaks(inventory, ticket).next()?.glass;
+    let (off, to) = (&glass.site_off, &glass.to);
+    Some(format!(
+        "keep {off} off: {to} was made live in its place, without the store"
+    ))
 }
 
 /// Every break that an operator has to look at: not taken over, or not acknowledged.

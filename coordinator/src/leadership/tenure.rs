@@ -1,6 +1,6 @@
 //! One term: renewed by writes, over by the own clock.
 
-use bus::BucketError;
+use bus::{BucketError, Entry};
 use shared::clock::{Millis, Mono};
 use shared::subject::key;
 use shared::telemetry::Chain;
@@ -35,8 +35,8 @@ enum Renewal {
 /// What the store shows once it has refused a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
-    /// The renewal: an earlier sending of it was accepted without our hearing of it.
-    Renewed,
+    /// The renewal, at its revision: an earlier sending of it was accepted without our hearing of it.
+    Renewed(u64),
     /// An earlier record of this term: a sending of the renewal is still on its way through the store, which refuses
     /// another one meanwhile. Whether it arrives in time is the lease's to say.
     Before,
@@ -45,10 +45,11 @@ enum Shown {
 }
 
 impl Shown {
-    fn of(found: Option<&LeadRecord>, renewed: &LeadRecord) -> Self {
+    fn of(entry: Option<&Entry>, renewed: &LeadRecord) -> Self {
+        let found = entry.and_then(|entry| Some((LeadRecord::read(&entry.value)?, entry.revision)));
         match found {
-            Some(found) if found == renewed => Self::Renewed,
-            Some(found) if found.nonce == renewed.nonce => Self::Before,
+            Some((found, revision)) if found == *renewed => Self::Renewed(revision),
+            Some((found, _)) if found.nonce == renewed.nonce => Self::Before,
             Some(_) | None => Self::Another,
         }
     }
@@ -138,16 +139,11 @@ impl Tenure {
         let accepted = match outcome {
             Ok(revision) => Some(revision),
             Err(BucketError::WrongRevision { .. }) => {
-                match campaign.bucket.entry(key::LEAD).await {
-                    Ok(entry) => {
-                        let found = entry.as_ref().and_then(|e| LeadRecord::read(&e.value));
-                        match Shown::of(found.as_ref(), &renewed) {
-                            Shown::Renewed => entry.map(|entry| entry.revision),
-                            Shown::Before => None,
-                            Shown::Another => return Renewal::Taken,
-                        }
-                    }
-                    Err(_) => None,
+                let entry = campaign.bucket.entry(key::LEAD).await;
+                match entry.map(|entry| Shown::of(entry.as_ref(), &renewed)) {
+                    Ok(Shown::Renewed(revision)) => Some(revision),
+                    Ok(Shown::Before) | Err(_) => None,
+                    Ok(Shown::Another) => return Renewal::Taken,
                 }
             }
             Err(error) => {
@@ -235,12 +231,16 @@ mod tests {
     fn only_anothers_record_takes_the_lead() {
         let renewed = record(7, 5);
         for (found, shown) in [
-            (Some(record(7, 5)), Shown::Renewed),
+            (Some(record(7, 5)), Shown::Renewed(9)),
             (Some(record(7, 4)), Shown::Before),
             (Some(record(8, 5)), Shown::Another),
             (None, Shown::Another),
         ] {
-            assert_eq!(Shown::of(found.as_ref(), &renewed), shown, "{found:?}");
+            let entry = found.as_ref().map(|found| Entry {
+                value: found.bytes().into(),
+                revision: 9,
+            });
+            assert_eq!(Shown::of(entry.as_ref(), &renewed), shown, "{found:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use super::disk::SmallDisk;
 use super::narrative::Narrative;
 use super::wiring::{Door, Wiring};
 use super::{CLUSTERED, SITES, slot};
-use crate::postgres::{Installation, MAINTENANCE, OWNER, Postgres, Upstream};
+use crate::postgres::{Installation, Postgres, Upstream};
 use crate::relay::Links;
 use crate::writer::RouteFile;
 
@@ -129,15 +129,4 @@ pub(super) async fn databases(
     primary.wait_streaming(&others, START).await?;
     databases.insert(first.to_owned(), primary);
     Ok(databases)
-}
-
-/// From here on commits of the primary wait for the standby of the site that would take over. The copies of the others
-/// were made before, so that only the primary has this setting.
-pub(super) async fn wait_for_standby(databases: &BTreeMap<String, Postgres>) -> Result<()> {
-    let [first, second, ..] = SITES;
-    let primary = databases.get(first).context("no primary")?;
-    let session = primary.connect(OWNER, MAINTENANCE).await?;
-    let order = format!("ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 ({second})'");
-    session.batch(&order).await?;
-    session.batch("SELECT pg_reload_conf()").await
 }

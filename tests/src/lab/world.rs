@@ -22,7 +22,7 @@ use super::program;
 use super::service::Service;
 use super::stack_file::{self, PolicyLines};
 use super::status;
-use super::substrate::{databases, links, small_disks, switch_route, wait_for_standby};
+use super::substrate::{databases, links, small_disks, switch_route};
 use super::tap::Tap;
 use super::wiring::{Door, Wiring};
 use super::{CLUSTERED, SITES, cluster_node, database_node};
@@ -283,8 +283,13 @@ impl Lab {
         ready.context("the NATS cluster")?;
         let databases = databases.context("PostgreSQL")?;
         if setup.is_synchronous() {
-            wait_for_standby(&databases).await?;
-            narrative.say("commits in dc1 wait for the standby in dc2");
+            let [first, second, ..] = SITES;
+            let primary = databases.get(first).context("no primary")?;
+            let names = format!("FIRST 1 ({second})");
+            primary.wait_for_standbys(&names).await?;
+            narrative.say(format!(
+                "commits in {first} wait for the standby in {second}"
+            ));
         }
         for site in SITES {
             wiring.place(site, Door::Nats, nats.client_address(site)?);

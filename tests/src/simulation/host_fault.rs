@@ -96,11 +96,11 @@ impl World {
         let worker = self.workers.get_mut(node);
         let lit = worker.filter(|worker| !self.network.dark.contains(&worker.site));
         let Some(worker) = lit else { return };
-        let (guards, replaced) = (worker.keeper.guards(), worker.site != live);
+        let unguarded = worker.is_unguarded(&live);
         let stands = |database: &&mut Database| !database.up && !database.hangs;
         if let Some(database) = worker.database.as_mut().filter(stands) {
             database.up = true;
-            self.ungated |= database.primary && replaced && !guards;
+            self.ungated |= unguarded;
             self.befall(FaultKind::StartedByHand, node, 0);
         }
     }

@@ -85,15 +85,14 @@ impl World {
             .entries()
             .last()
             .is_some_and(|entry| entry.command.action.kind() == "fence");
+        let unguarded = worker.is_unguarded(&live);
         let Some(database) = &mut worker.database else {
             return;
         };
         if database.hangs || ordered_down {
             return;
         }
-        if !gate && database.primary && worker.site != live && !worker.keeper.guards() {
-            self.ungated = true;
-        }
+        self.ungated |= !gate && unguarded;
         if gate && database.primary {
             worker.keeper.wants_start = !fenced;
         } else {

@@ -185,6 +185,12 @@ impl Worker {
         self.record.glass().is_some_and(|broken| !broken.reconciled)
     }
 
+    /// True for a primary of another site than the live one, of which nothing of its host keeps clients away.
+    pub(super) fn is_unguarded(&self, live: &SiteName) -> bool {
+        let primary = self.database.as_ref().is_some_and(|d| d.primary);
+        primary && self.site != *live && !self.keeper.guards()
+    }
+
     /// The real gate decides.
     pub(super) fn judge(&self, time: u64, command: &Command) -> Verdict {
         let known: Option<Known> = self.record.known(command.id);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use shared::id::DatabaseName;
 use shared::wire::{Action, DatabaseRole, Heartbeat, ReportState, SyncCommit, SyncSample};
-use tests::postgres::{CLIENT, MAINTENANCE, OWNER, Postgres, SERVICE};
+use tests::postgres::{CLIENT, MAINTENANCE, OWNER, SERVICE};
 use tests::stayer::{self, Stayer};
 use tokio::time::timeout;
 
@@ -16,14 +16,6 @@ use crate::{LONG, eventually};
 
 /// So long a commit that waits for ever is watched.
 const WATCH: Duration = Duration::from_secs(3);
-
-/// Commits of this primary wait for these from here on.
-async fn wait_for(primary: &Postgres, names: &str) -> Result<()> {
-    let session = primary.connect(OWNER, MAINTENANCE).await?;
-    let order = format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'");
-    session.batch(&order).await?;
-    session.batch("SELECT pg_reload_conf()").await
-}
 
 fn sync(heartbeat: &Heartbeat) -> Option<&SyncSample> {
     heartbeat.database.as_ref()?.sync.as_ref()
@@ -55,7 +47,7 @@ async fn a_primary_says_whom_its_commits_wait_for_and_a_standby_its_name() -> Re
     // The agent's own sessions wait for nobody; that must not be taken for the server's setting.
     ensure!(alone.commit == SyncCommit::On, "{alone:?}");
 
-    wait_for(&primary, "FIRST 1 (dc2)").await?;
+    primary.wait_for_standbys("FIRST 1 (dc2)").await?;
     let bound = sampled(&mut leader, "a standby that counts", |sync| {
         sync.answering == ["dc2"]
     })
@@ -107,7 +99,7 @@ async fn a_frozen_primary_acknowledges_nothing_after_its_standby_was_promoted() 
     primary.wait_streaming(&["dc2"], LONG).await?;
     let (_agent, mut leader) = stage.agent_of(&standby, "").await?;
     stayer::prepare(&primary.connect(OWNER, SERVICE).await?).await?;
-    wait_for(&primary, "FIRST 1 (dc2)").await?;
+    primary.wait_for_standbys("FIRST 1 (dc2)").await?;
     let began = Instant::now();
     let stayer = Stayer::start(primary.address()).await?;
     eventually("commits with the standby's word", async || {

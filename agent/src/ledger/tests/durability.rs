@@ -6,19 +6,6 @@ use crate::glass::example::{broken, plan};
 /// So large a file is read; one byte more is not.
 const LARGEST: u64 = 67_108_864;
 
-fn fenced() -> Fenced {
-    Fenced {
-        epoch: Epoch(6),
-        at: UnixMillis(1),
-        reason: "another site holds epoch 6".to_owned(),
-    }
-}
-
-/// From here on nothing can be written: the file beside cannot be made where a directory stands, also for root.
-fn refuse(directory: &Path) {
-    std::fs::create_dir(directory.join("ledger.new")).unwrap();
-}
-
 #[test]
 fn what_was_seen_of_the_store_survives() {
     let directory = tempfile::tempdir().unwrap();

@@ -53,6 +53,18 @@ pub(super) fn hand_over(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Pr
 /// The old site's own agents stop its databases beside the wait, if anybody reaches them.
 fn own_fences(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_>], wait: Millis) {
     let policy = &ground.stack.policy;
+    let shortest = if ground.grade >= FenceGrade::AgentConfirmed {
+        policy.deadlines.fence_ms
+    } else {
+        FENCE_TRY_MIN
+    };
+    let by_word =
+        ground.grade <= FenceGrade::Attested && policy.replication == Replication::Asynchronous;
+    let because = if by_word {
+        format!("the operator vouches that {} is off", ground.from)
+    } else {
+        GRADED.to_owned()
+    };
     for p in promotions {
         let Some(old) = p
             .database
@@ -70,23 +82,10 @@ fn own_fences(draft: &mut Draft, ground: &Ground<'_>, promotions: &[Promotion<'_
             database: p.database.name.clone(),
             system_identifier: p.system_identifier.clone(),
         };
-        let (shortest, because) = if ground.grade >= FenceGrade::AgentConfirmed {
-            (policy.deadlines.fence_ms, GRADED.to_owned())
-        } else if ground.grade == FenceGrade::LeaseExpired
-            || policy.replication == Replication::Synchronous
-        {
-            (FENCE_TRY_MIN, GRADED.to_owned())
-        } else {
-            let because = format!("the operator vouches that {} is off", ground.from);
-            (FENCE_TRY_MIN, because)
+        let on_failure = OnFailure::Continue {
+            because: because.clone(),
         };
-        let deadline = wait.max(shortest);
-        draft.add(
-            title,
-            on(old, action),
-            deadline,
-            OnFailure::Continue { because },
-        );
+        draft.add(title, on(old, action), wait.max(shortest), on_failure);
     }
 }
 

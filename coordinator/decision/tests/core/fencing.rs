@@ -5,15 +5,12 @@ use std::collections::BTreeMap;
 use decision::{
     Answer, ApprovalRequest, Ask, Input, Phase, Run, RunState, Shown, StepOutcome, Work,
 };
-use shared::clock::{Millis, UnixMillis};
-use shared::epoch::Epoch;
+use shared::clock::Millis;
 use shared::grade::FenceGrade;
-use shared::id::ProcessId;
-use shared::wire::{Command, ProofLine, Report, ReportState};
-use uuid::Uuid;
+use shared::wire::{Command, ProofLine, ReportState};
 
 use crate::run::proposed;
-use crate::world::{Fault, What, World, node, powered_off, self_fencing, site};
+use crate::world::{Fault, What, World, node, powered_off, report_on, self_fencing, site};
 
 /// The run as it is written.
 fn run(world: &World) -> &Run {
@@ -50,18 +47,11 @@ fn sent(world: &mut World, kind: &str) -> Command {
 
 /// An agent says that a command is done.
 fn reports_done(world: &mut World, (at, by): (&str, &str), command: &Command) {
-    let report = Report {
-        command: command.id,
-        run: command.run,
-        step: command.step,
-        process: ProcessId::new(Uuid::from_u128(7)),
-        epoch: Epoch(1),
-        sent_at: UnixMillis(0),
-        state: ReportState::Done {
-            took_ms: Millis(1),
-            proof: vec![ProofLine::new("stopped", "no process is left")],
-        },
+    let done = ReportState::Done {
+        took_ms: Millis(1),
+        proof: vec![ProofLine::new("stopped", "no process is left")],
     };
+    let report = report_on(command, done);
     let leader = world.leader.clone().unwrap();
     let (site, node) = (site(at), node(by));
     world.tell(&leader, Input::Reported { site, node, report });

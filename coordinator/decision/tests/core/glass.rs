@@ -93,6 +93,19 @@ fn the_plan_waits_as_long_as_the_agents_of_the_live_site_have_promised_to_need()
     assert_ne!(later[0].shape(), made[0].shape(), "it is written anew");
 }
 
+/// Gives the halted run up; what the operator is told.
+fn abandoned(world: &mut World) -> String {
+    let run = world.core().durable().unwrap().run.as_ref().unwrap().id;
+    let answer = world.ask(Ask::Abandon {
+        run,
+        reason: "the glass was broken".to_owned(),
+    });
+    let Answer::Accepted { summary, .. } = answer else {
+        panic!("{answer:?}")
+    };
+    summary
+}
+
 #[test]
 fn a_run_that_is_abandoned_beside_a_broken_glass_gives_the_right_to_nobody() {
     let mut world = World::healthy("dc3");
@@ -103,14 +116,7 @@ fn a_run_that_is_abandoned_beside_a_broken_glass_gives_the_right_to_nobody() {
     world.break_glass("dc2-db", 1_001);
     world.pass(Millis::seconds(2));
     assert_eq!(world.phase(), Phase::Halted);
-    let run = world.core().durable().unwrap().run.as_ref().unwrap().id;
-    let answer = world.ask(Ask::Abandon {
-        run,
-        reason: "the glass was broken".to_owned(),
-    });
-    let Answer::Accepted { summary, .. } = answer else {
-        panic!("{answer:?}")
-    };
+    let summary = abandoned(&mut world);
     assert!(summary.contains("nothing is given back"), "{summary}");
     assert!(summary.contains("keep dc1 off"), "{summary}");
     world.pass(Millis::seconds(30));
@@ -130,14 +136,7 @@ fn a_run_that_is_abandoned_before_the_revocation_says_who_stays_off_beside_a_bro
     world.break_glass("dc2-db", 1_001);
     world.pass(Millis::seconds(2));
     assert_eq!(world.phase(), Phase::Halted);
-    let run = world.core().durable().unwrap().run.as_ref().unwrap().id;
-    let answer = world.ask(Ask::Abandon {
-        run,
-        reason: "the glass was broken".to_owned(),
-    });
-    let Answer::Accepted { summary, .. } = answer else {
-        panic!("{answer:?}")
-    };
+    let summary = abandoned(&mut world);
     assert!(
         summary.contains("this run did not take it; keep dc1 off: dc2 was made live in its place"),
         "{summary}"

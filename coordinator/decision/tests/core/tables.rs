@@ -16,7 +16,7 @@ use shared::wire::{Fitness, Report, ReportState, Unfit};
 use uuid::Uuid;
 
 use crate::script::{is_overwriting, read};
-use crate::world::{Fault, What, World, node, site};
+use crate::world::{Fault, What, World, node, report_on, site};
 
 #[test]
 fn every_move_stands_once_and_says_why() {
@@ -418,19 +418,12 @@ fn a_late_report_does_not_move_a_follower() {
     let command = world.commands().last().cloned().unwrap();
     world.lose_lead();
     let before = inner_phase(&world.cores[&site("dc2")]);
-    let report = Report {
-        command: command.id,
-        run: command.run,
-        step: command.step,
-        process: ProcessId::new(Uuid::from_u128(6)),
-        epoch: Epoch(2),
-        sent_at: UnixMillis(5),
-        state: ReportState::Failed {
-            took_ms: Millis(1),
-            reason: "late".to_owned(),
-            pending: false,
-        },
+    let failed = ReportState::Failed {
+        took_ms: Millis(1),
+        reason: "late".to_owned(),
+        pending: false,
     };
+    let report = report_on(&command, failed);
     let known = world.cores[&site("dc2")].durable().cloned();
     world.tell(
         &site("dc2"),

@@ -1,7 +1,8 @@
 //! What becomes of commands: agents take them, work, and report; faults are those that a test orders.
 
 use decision::{Input, Unanswered};
-use shared::clock::{Millis, Mono};
+use shared::clock::{Millis, Mono, UnixMillis};
+use shared::epoch::Epoch;
 use shared::id::{CommandId, NodeName, ProcessId, SiteName};
 use shared::refusal::Refusal;
 use shared::wire::{Action, Command, DatabaseRole, DatabaseState, ProofLine, Report, ReportState};
@@ -53,6 +54,19 @@ impl Due {
         match self {
             Self::Work { at, .. } | Self::Word { at, .. } | Self::NoAnswer { at, .. } => *at,
         }
+    }
+}
+
+/// A word on a command that its agent never said.
+pub(crate) fn report_on(command: &Command, state: ReportState) -> Report {
+    Report {
+        command: command.id,
+        run: command.run,
+        step: command.step,
+        process: ProcessId::new(Uuid::from_u128(6)),
+        epoch: Epoch(2),
+        sent_at: UnixMillis(5),
+        state,
     }
 }
 

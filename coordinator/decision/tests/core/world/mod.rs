@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 pub(crate) use self::agent::{Agent, Database, Renews};
 use self::labour::Due;
-pub(crate) use self::labour::{Fault, What};
+pub(crate) use self::labour::{Fault, What, report_on};
 pub(crate) use self::stacks::{
     STACK, in_mode, powered_off, self_fencing, synchronous, two_standbys,
 };
