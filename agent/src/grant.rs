@@ -109,7 +109,7 @@ pub(crate) async fn confirm(
                     basis: Basis::Store,
                 });
             }
-            Err(BucketError::WrongRevision { .. }) => {}
+            Err(BucketError::WrongRevision { .. } | BucketError::Underway { .. }) => {}
             Err(error) => return Err(refusal(&error)),
         }
     }

@@ -56,7 +56,9 @@ pub(crate) async fn prove(bucket: &Bucket) -> Result<Shown, Unshown> {
             .await;
         match written {
             Ok(revision) => return Ok(Shown { revision, ..before }),
-            Err(BucketError::WrongRevision { .. }) => tokio::time::sleep(PAUSE * attempt).await,
+            Err(BucketError::WrongRevision { .. } | BucketError::Underway { .. }) => {
+                tokio::time::sleep(PAUSE * attempt).await;
+            }
             Err(error) => return Err(unshown(&error)),
         }
     }
@@ -89,7 +91,8 @@ fn unshown(error: &BucketError) -> Unshown {
         BucketError::NotConnected
         | BucketError::NoQuorum { .. }
         | BucketError::TimedOut { .. }
-        | BucketError::WrongRevision { .. } => Unshown::Unanswered(said),
+        | BucketError::WrongRevision { .. }
+        | BucketError::Underway { .. } => Unshown::Unanswered(said),
         BucketError::Misconfigured { .. }
         | BucketError::BadName { .. }
         | BucketError::Other { .. } => Unshown::Unfit(said),

@@ -102,7 +102,7 @@ impl Renewal {
                     return Ok(Word::Accepted(Box::new(ticket)));
                 }
                 // Somebody else wrote: look again at once.
-                Err(BucketError::WrongRevision { .. }) => {}
+                Err(BucketError::WrongRevision { .. } | BucketError::Underway { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -156,7 +156,8 @@ fn explained(error: &BucketError, seen: bool) -> Word {
         BucketError::NotConnected
         | BucketError::NoQuorum { .. }
         | BucketError::TimedOut { .. }
-        | BucketError::WrongRevision { .. } => Word::Unanswered(said),
+        | BucketError::WrongRevision { .. }
+        | BucketError::Underway { .. } => Word::Unanswered(said),
         BucketError::Missing { .. }
         | BucketError::Misconfigured { .. }
         | BucketError::BadName { .. }

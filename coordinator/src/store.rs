@@ -208,6 +208,8 @@ impl Store {
             };
             match found {
                 Ok(Some(entry)) if entry.value == value => return Ok(entry.revision),
+                // A server that has just taken the bucket over may not have heard of the write that it refused for.
+                Ok(Some(entry)) if Some(entry.revision) == known => {}
                 Ok(_) if refused => {
                     return Err(Lost(format!("another coordinator wrote key {key}")));
                 }

@@ -11,8 +11,10 @@ use shared::wire::Ticket;
 
 /// Longest wait for the whole of it.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Attempts while others write the ticket.
-const ATTEMPTS: usize = 3;
+/// Writes of others that show a majority.
+const OTHERS: usize = 3;
+/// Pause before the ticket is written again while an earlier write of it is not decided.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What the store said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +64,7 @@ pub(crate) async fn ask(connection: &Connection, stack: &StackName) -> StoreAnsw
     match tokio::time::timeout(PATIENCE, asking).await {
         Ok(answer) => answer,
         Err(_elapsed) => StoreAnswer::NoQuorum {
-            why: format!("no answer within {} s", PATIENCE.as_secs()),
+            why: format!("no decision within {} s", PATIENCE.as_secs()),
         },
     }
 }
@@ -72,25 +74,31 @@ async fn rewrite(connection: &Connection, stack: &StackName) -> StoreAnswer {
         Ok(bucket) => bucket,
         Err(error) => return answer(&error),
     };
-    let mut found = None;
-    for _ in 0..ATTEMPTS {
+    let mut others = 0;
+    loop {
         let entry = match bucket.entry(key::TICKET).await {
             Ok(Some(entry)) => entry,
             Ok(None) => return StoreAnswer::Quorum { ticket: None },
             Err(error) => return answer(&error),
         };
-        found = serde_json::from_slice(&entry.value).ok();
+        let ticket = serde_json::from_slice(&entry.value).ok();
         match bucket
             .update(key::TICKET, entry.value, entry.revision)
             .await
         {
-            Ok(_) => return StoreAnswer::Quorum { ticket: found },
-            Err(BucketError::WrongRevision { .. }) => {}
+            Ok(_) => return StoreAnswer::Quorum { ticket },
+            // A majority accepts the writes of others.
+            Err(BucketError::WrongRevision { .. }) => {
+                others += 1;
+                if others == OTHERS {
+                    return StoreAnswer::Quorum { ticket };
+                }
+            }
+            // A leader that has lost its majority says the same of a write that will never be decided.
+            Err(BucketError::Underway { .. }) => tokio::time::sleep(PAUSE).await,
             Err(error) => return answer(&error),
         }
     }
-    // Others write the ticket all the time: a majority accepts their writes.
-    StoreAnswer::Quorum { ticket: found }
 }
 
 fn answer(error: &BucketError) -> StoreAnswer {
@@ -103,6 +111,7 @@ fn answer(error: &BucketError) -> StoreAnswer {
         },
         BucketError::NoQuorum { .. }
         | BucketError::WrongRevision { .. }
+        | BucketError::Underway { .. }
         | BucketError::TimedOut { .. }
         | BucketError::BadName { .. }
         | BucketError::Other { .. } => StoreAnswer::NoQuorum {

@@ -198,7 +198,7 @@ impl Campaign {
         };
         let revision = match written {
             Ok(revision) => revision,
-            Err(BucketError::WrongRevision { .. }) => {
+            Err(BucketError::WrongRevision { .. } | BucketError::Underway { .. }) => {
                 tracing::debug!("another coordinator was faster");
                 return None;
             }

@@ -37,8 +37,8 @@ enum Renewal {
 enum Shown {
     /// The renewal, at its revision: an earlier sending of it was accepted without our hearing of it.
     Renewed(u64),
-    /// An earlier record of this term: a sending of the renewal is still on its way through the store, which refuses
-    /// another one meanwhile. Whether it arrives in time is the lease's to say.
+    /// An earlier record of this term, from a server that has not heard of the write that the renewal was refused
+    /// for. Whether the renewal arrives in time is the lease's to say.
     Before,
     /// Another's record, or none.
     Another,

@@ -45,9 +45,18 @@ pub enum BucketError {
         bucket: String,
     },
     /// Not done: somebody wrote since that revision, or the key exists already. After an unknown outcome that
-    /// somebody may be the own earlier write, even one that was never agreed upon: read before concluding.
+    /// somebody may be the own earlier write: read before concluding.
     #[error("key {key} of bucket {bucket} is not at the expected revision")]
     WrongRevision {
+        /// The bucket.
+        bucket: String,
+        /// The key.
+        key: String,
+    },
+    /// Not done: an earlier write of the key, perhaps the caller's own, has not been decided yet. It says neither
+    /// that somebody wrote nor that a majority is in reach.
+    #[error("an earlier write of key {key} of bucket {bucket} is not decided yet")]
+    Underway {
         /// The bucket.
         bucket: String,
         /// The key.
@@ -248,6 +257,10 @@ impl Bucket {
             Meaning::NotConnected => BucketError::NotConnected,
             Meaning::NoQuorum => BucketError::NoQuorum { bucket },
             Meaning::WrongRevision => BucketError::WrongRevision {
+                bucket,
+                key: key.to_owned(),
+            },
+            Meaning::Underway => BucketError::Underway {
                 bucket,
                 key: key.to_owned(),
             },

@@ -36,6 +36,8 @@ pub(crate) enum Meaning {
     /// No leader, hence no majority, hence nothing can be decided now.
     NoQuorum,
     WrongRevision,
+    /// An earlier write of the same key has not been decided yet; this one was not taken.
+    Underway,
     /// It may have been done.
     Unknown,
     NoSuchStream,
@@ -56,7 +58,8 @@ impl ApiError {
             ) => Meaning::Unknown,
             Self::Request(RequestError::Encode { .. } | RequestError::Bus { .. }) => Meaning::Other,
             Self::Refused { code, .. } => match code {
-                10_071 | 10_164 => Meaning::WrongRevision,
+                10_071 => Meaning::WrongRevision,
+                10_164 => Meaning::Underway,
                 10_059 => Meaning::NoSuchStream,
                 10_037 => Meaning::NoSuchMessage,
                 10_006..=10_009 | 10_118 => Meaning::NoQuorum,

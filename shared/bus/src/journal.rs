@@ -164,12 +164,13 @@ impl Journal {
             Meaning::NoQuorum => JournalError::NoQuorum { stream },
             Meaning::Unknown => JournalError::TimedOut { stream },
             Meaning::NoSuchStream => JournalError::Missing { stream },
-            Meaning::WrongRevision | Meaning::NoSuchMessage | Meaning::Other => {
-                JournalError::Other {
-                    stream,
-                    why: error.to_string(),
-                }
-            }
+            Meaning::WrongRevision
+            | Meaning::Underway
+            | Meaning::NoSuchMessage
+            | Meaning::Other => JournalError::Other {
+                stream,
+                why: error.to_string(),
+            },
         }
     }
 }

@@ -321,6 +321,7 @@ impl Target<'_> {
             Meaning::NoQuorum => ProvisionError::NoQuorum { stream },
             Meaning::Unknown => ProvisionError::TimedOut { stream },
             Meaning::WrongRevision
+            | Meaning::Underway
             | Meaning::NoSuchStream
             | Meaning::NoSuchMessage
             | Meaning::Other => ProvisionError::Refused {

@@ -5,6 +5,7 @@ mod namespace;
 mod nats;
 mod postgres;
 mod process;
+mod stalled_store;
 mod trio;
 mod writer;
 
