@@ -9,7 +9,8 @@ usage: tests/fuzz.sh [--executions N] [--target NAME]... [--keep] [--list]
 
   --executions N  executions of each target (default 2000000)
   --target NAME   only this target; may be given again
-  --keep          afterwards add the inputs that reach something new to tests/fuzz/corpus, the smallest of each kind
+  --keep          afterwards choose tests/fuzz/corpus anew: of what is kept there and what was found, the inputs that
+                  reach most for their size, up to a bound for each target
   --list          print the targets and end
 
 The last line is `fuzz: targets=N executions=N crashes=N seconds=S`. The exit code is 1 when a target crashed, ran out
@@ -24,6 +25,8 @@ TEXT
 CARGO_FUZZ_WANTED=0.13.2
 # Longest input tried, in bytes; the message limit itself has its tests.
 INPUT_BYTES_MAX=8192
+# The inputs of one target that are kept in the tree, in bytes together; tests/tests/fuzz_corpus.rs bounds all of them.
+KEPT_BYTES_MAX=160000
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 FUZZ=$ROOT/tests/fuzz
 # shellcheck source=../deploy/lab/lib/cache.sh
@@ -124,12 +127,47 @@ run_target() {
         "$(find "$found" "$FUZZ/corpus/$target" -type f | wc -l)"
 }
 
-# keep_found TARGET: the kept inputs, and of the found ones those that reach code which the kept ones do not.
+# choose: reads what libFuzzer wrote of a merge (paths, then of each input its size and what it reaches), and prints
+# inputs whose gain is best for their size, until the bound. The bar is halved from round to round: what passes it is
+# taken at once, which is nearly as good as taking the best one each time, without sorting after each.
+choose() {
+    awk -v budget="$KEPT_BYTES_MAX" '
+        NR == 1 { files = $1; next }
+        NR == 2 { next }
+        NR <= files + 2 { path[NR - 3] = $0; next }
+        $1 == "STARTED" { size[$2] = $3 + 1 }
+        $1 == "FT" { reaches[$2] = $0 }
+        END {
+            for (bar = 1024; bar > 1 / 16384; bar /= 2)
+                for (file = 0; file < files; file++) {
+                    if (!(file in reaches) || size[file] > budget)
+                        continue
+                    count = split(reaches[file], feature, " ")
+                    gain = 0
+                    for (i = 3; i <= count; i++)
+                        gain += !(feature[i] in reached)
+                    if (gain < bar * size[file])
+                        continue
+                    for (i = 3; i <= count; i++)
+                        reached[feature[i]]
+                    budget -= size[file]
+                    delete reaches[file]
+                    print path[file]
+                }
+        }'
+}
+
+# keep_found TARGET: what reaches most for its size, of the kept inputs and the found ones.
 keep_found() {
-    local target=$1
-    "$BINARIES/$target" -merge=1 -use_counters=0 -max_len="$INPUT_BYTES_MAX" "$FUZZ/corpus/$target" \
-        "$CACHE/fuzz/corpus/$target" >"$CACHE/fuzz/$target.merge.log" 2>&1 ||
-        fail "the inputs of $target could not be merged: $CACHE/fuzz/$target.merge.log"
+    local target=$1 work=$CACHE/fuzz/$1.keep
+    rm -rf "$work"
+    mkdir -p "$work/all" "$work/kept"
+    "$BINARIES/$target" -set_cover_merge=1 -use_counters=0 -max_len="$INPUT_BYTES_MAX" -merge_control_file="$work/control" \
+        "$work/all" "$FUZZ/corpus/$target" "$CACHE/fuzz/corpus/$target" >"$work/log" 2>&1 ||
+        fail "the inputs of $target could not be merged: $work/log"
+    choose <"$work/control" | xargs -d '\n' cp -t "$work/kept"
+    rm -rf "${FUZZ:?}/corpus/$target"
+    mv "$work/kept" "$FUZZ/corpus/$target"
     printf '== %s: %s inputs kept\n' "$target" "$(find "$FUZZ/corpus/$target" -type f | wc -l)"
 }
 
