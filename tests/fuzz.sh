@@ -157,13 +157,14 @@ choose() {
         }'
 }
 
-# keep_found TARGET: what reaches most for its size, of the kept inputs and the found ones.
+# keep_found TARGET: what reaches most for its size, of the kept inputs and the found ones. Only a merge by set cover
+# writes down all that an input reaches, and not merely what those before it did not.
 keep_found() {
     local target=$1 work=$CACHE/fuzz/$1.keep
     rm -rf "$work"
     mkdir -p "$work/all" "$work/kept"
-    "$BINARIES/$target" -set_cover_merge=1 -use_counters=0 -max_len="$INPUT_BYTES_MAX" -merge_control_file="$work/control" \
-        "$work/all" "$FUZZ/corpus/$target" "$CACHE/fuzz/corpus/$target" >"$work/log" 2>&1 ||
+    "$BINARIES/$target" -set_cover_merge=1 -use_counters=0 -max_len="$INPUT_BYTES_MAX" \
+        -merge_control_file="$work/control" "$work/all" "$FUZZ/corpus/$target" "$CACHE/fuzz/corpus/$target" >"$work/log" 2>&1 ||
         fail "the inputs of $target could not be merged: $work/log"
     choose <"$work/control" | xargs -d '\n' cp -t "$work/kept"
     rm -rf "${FUZZ:?}/corpus/$target"

@@ -101,7 +101,7 @@ impl Renewal {
                     self.remember(&ticket, revision).await;
                     return Ok(Word::Accepted(Box::new(ticket)));
                 }
-                // Somebody else wrote: look again at once.
+                // Somebody else wrote, or is writing: look again at once.
                 Err(BucketError::WrongRevision { .. } | BucketError::Underway { .. }) => {}
                 Err(error) => return Err(error),
             }

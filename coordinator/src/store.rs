@@ -208,7 +208,7 @@ impl Store {
             };
             match found {
                 Ok(Some(entry)) if entry.value == value => return Ok(entry.revision),
-                // A server that has just taken the bucket over may not have heard of the write that it refused for.
+                // The server that leads the bucket now may not have heard of what the one before refused for.
                 Ok(Some(entry)) if Some(entry.revision) == known => {}
                 Ok(_) if refused => {
                     return Err(Lost(format!("another coordinator wrote key {key}")));

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{LONG, SILENCE, SITES, SOON, eventually};
 
-async fn cluster(scratch: &Scratch, links: &Links) -> Result<NatsCluster> {
+pub(crate) async fn cluster(scratch: &Scratch, links: &Links) -> Result<NatsCluster> {
     let mut cluster = NatsCluster::configure(scratch.path(), &SITES, links).await?;
     cluster.start_all()?;
     cluster.wait_ready(LONG).await?;

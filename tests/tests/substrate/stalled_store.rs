@@ -16,7 +16,7 @@ use tests::nats_cluster::NatsCluster;
 use tests::relay::Links;
 use tests::scratch::Scratch;
 
-use crate::{LONG, SITES, eventually};
+use crate::{LONG, SITES, eventually, nats};
 
 /// Until a write without an answer is given up.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -41,9 +41,7 @@ fn state(summary: &str) -> Durable {
 async fn a_write_that_is_decided_late_is_done_and_costs_nobody_the_lead() -> Result<()> {
     let scratch = Scratch::new()?;
     let links = Links::between(&SITES);
-    let mut cluster = NatsCluster::configure(scratch.path(), &SITES, &links).await?;
-    cluster.start_all()?;
-    cluster.wait_ready(LONG).await?;
+    let mut cluster = nats::cluster(&scratch, &links).await?;
     let connection = connected(&cluster).await?;
     let stack = StackName::new("ess")?;
     eventually("the bucket is led beside its writer", async || {
