@@ -134,9 +134,17 @@ choose() {
     awk -v budget="$KEPT_BYTES_MAX" '
         NR == 1 { files = $1; next }
         NR == 2 { next }
-        NR <= files + 2 { path[NR - 3] = $0; next }
+        NR <= files + 2 {
+            # The same input may be kept and found: its name is its digest.
+            name = $0
+            sub(/.*\//, "", name)
+            if (!(name in named))
+                path[NR - 3] = $0
+            named[name]
+            next
+        }
         $1 == "STARTED" { size[$2] = $3 + 1 }
-        $1 == "FT" { reaches[$2] = $0 }
+        $1 == "FT" && $2 in path { reaches[$2] = $0 }
         END {
             for (bar = 1024; bar > 1 / 16384; bar /= 2)
                 for (file = 0; file < files; file++) {
